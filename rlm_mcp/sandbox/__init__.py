@@ -1,0 +1,32 @@
+"""A guest that runs turns: its engine, its memory, its worker process, and the way between."""
+
+from ..worker._interrupt import StopPoint
+from ..worker._layout import Layout, Run, unpack
+from ..worker._memory import PAGE, WASM_PAGE
+from ._cache import BaseImage, Cache
+from ._guest import GRACE_SECONDS, Answer, Changes, Guest, LostError, State, refuse_calls
+from ._pool import WorkerPool
+from ._prepare import Preparation
+from ._process import WorkerDiedError, WorkerProcess
+
+__all__ = [
+    "GRACE_SECONDS",
+    "PAGE",
+    "WASM_PAGE",
+    "Answer",
+    "BaseImage",
+    "Cache",
+    "Changes",
+    "Guest",
+    "Layout",
+    "LostError",
+    "Preparation",
+    "Run",
+    "State",
+    "StopPoint",
+    "WorkerDiedError",
+    "WorkerPool",
+    "WorkerProcess",
+    "refuse_calls",
+    "unpack",
+]

@@ -1,0 +1,139 @@
+"""The cache of what can be made again: the compiled guest and the base image.
+
+Both are named by the digests of what they were made from, so a cache can be shared by every
+server of the user and by several versions. The compiled guest is native code: the folder is
+only the user's own, and is refused if it is not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import stat
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from sandbox_wasm import ARTEFACT, guest_version
+
+from ..errors import SandboxError
+from ..worker._interrupt import StopPoint
+
+
+@dataclass(frozen=True)
+class BaseImage:
+    """The memory of a guest that has started and imported, and holds no variables.
+
+    Args:
+        path: of the image.
+        size: its bytes; a multiple of 65,536.
+        digest: SHA-256 of its bytes.
+        stop: where code is stopped, or `None` if that was not seen to work here.
+    """
+
+    path: Path
+    size: int
+    digest: str
+    stop: StopPoint | None
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The files of the cache.
+
+    Args:
+        folder: of the cache; made if it is missing.
+    """
+
+    folder: Path
+
+    @property
+    def compiled(self) -> Path:
+        """The compiled guest, bound to the guest, wasmtime, and this kind of machine."""
+        machine = f"{sys.platform}-{platform.machine().lower()}"
+        return (
+            self.folder / f"{ARTEFACT.module[:16]}-wasmtime-{version('wasmtime')}-{machine}.cwasm"
+        )
+
+    @property
+    def image(self) -> Path:
+        """The base image, bound to the guest and to the project's code inside it."""
+        return self.folder / f"{ARTEFACT.module[:16]}-{guest_version()}.image"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that makes what is missing."""
+        return self.folder / "lock"
+
+    def claim(self) -> None:
+        """Make the folder, and check that it belongs to the user alone.
+
+        Raises:
+            SandboxError: it cannot be made, or others can write to it.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self.folder.stat()
+            if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise SandboxError(
+                    f"the cache folder {self.folder} can be written by others, and native code "
+                    "is loaded from it; run `chmod go-w` on it or set RLM_MCP_CACHE to another"
+                )
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise SandboxError(
+                f"the cache folder {self.folder} cannot be used ({error.strerror}); "
+                "set RLM_MCP_CACHE to a folder that you can write to"
+            ) from error
+
+    def has_compiled(self) -> bool:
+        """Whether the compiled guest is there, and is a file of the user's own."""
+        try:
+            found = self.compiled.lstat()
+        except OSError:
+            return False
+        return (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid == os.getuid()
+            and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            and found.st_size > 0
+        )
+
+    def base_image(self) -> BaseImage | None:
+        """The base image, or `None` if it is missing or not whole."""
+        try:
+            described = json.loads(self.image.with_suffix(".json").read_text())
+            stop = described["stop"]
+            found = BaseImage(
+                self.image,
+                int(described["size"]),
+                str(described["digest"]),
+                StopPoint(**stop) if stop else None,
+            )
+            whole = self.image.stat().st_size == found.size
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return found if whole else None
+
+    def describe_image(self, image: BaseImage) -> None:
+        """Write what belongs to the base image; the image counts from then on."""
+        described = {
+            "size": image.size,
+            "digest": image.digest,
+            "stop": asdict(image.stop) if image.stop else None,
+        }
+        part = self.image.with_suffix(".part")
+        part.write_text(json.dumps(described))
+        part.replace(self.image.with_suffix(".json"))
+
+    def is_ready(self) -> bool:
+        """Whether nothing is missing."""
+        return self.has_compiled() and self.base_image() is not None
+
+    def clear(self) -> None:
+        """Remove what this version would use, so that it is made again."""
+        for path in (self.compiled, self.image, self.image.with_suffix(".json")):
+            path.unlink(missing_ok=True)

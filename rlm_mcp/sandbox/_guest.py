@@ -1,0 +1,345 @@
+"""A space's guest as the server sees it: open it, run turns, stop them, take its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import struct
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..worker._channel import MAX_BODY
+from ..worker._interrupt import StopPoint
+from ..worker._memory import PAGE
+from ._process import WorkerDiedError, WorkerProcess
+
+GRACE_SECONDS = 1.0
+"""From the stop exception to the end of the worker: enough for `finally` blocks and for a C
+call of ordinary length, short enough that a caller does not wonder (a guess)."""
+INSTALL_SECONDS = 60
+_PAIR = struct.Struct("<II")
+MAX_MEMORY = 4 << 30
+
+
+@dataclass(frozen=True)
+class State:
+    """What a space is made from when it is opened.
+
+    Args:
+        size: bytes of its memory.
+        layout: packed runs; their files are numbered as in `files`.
+        files: open descriptors of the files, for reading.
+        stop: where code is stopped.
+        monotonic_ns: the guest's monotonic clock at its last commit.
+    """
+
+    size: int
+    layout: bytes
+    files: Sequence[int]
+    stop: StopPoint | None
+    monotonic_ns: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs from the last commit; the bytes of the pages lie in the scratch file.
+
+    Args:
+        runs: first page and number of pages, in the order of the scratch file.
+        size: bytes of the memory.
+        monotonic_ns: the guest's monotonic clock.
+    """
+
+    runs: tuple[tuple[int, int], ...]
+    size: int
+    monotonic_ns: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return sum(count for _, count in self.runs)
+
+
+class LostError(Exception):
+    """A turn ended without a result, and the guest's memory with it.
+
+    Args:
+        cause: `timeout`, `cancelled`, `stack`, `broken`, `died`, or what the guest did, such as
+            `exit 3` or `trap: ...`.
+        stray: the end of what the interpreter itself printed.
+    """
+
+    def __init__(self, cause: str, stray: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.stray = stray
+
+
+Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+_Running = asyncio.Future[tuple[dict[str, Any], bytes]]
+
+
+async def refuse_calls(_fields: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a guest that asks where nothing is to be asked."""
+    return {"refused": "this cannot be asked here"}
+
+
+class Guest:
+    """One space's interpreter in a worker. Not for concurrent use.
+
+    Args:
+        worker: from the pool; ended by `close`.
+        memory_limit: the most bytes that the guest's memory may grow to.
+    """
+
+    def __init__(self, worker: WorkerProcess, memory_limit: int) -> None:
+        self._worker = worker
+        self._limit = min(memory_limit, MAX_MEMORY)
+        self.scratch = _scratch_file()
+        """Takes the bytes of changed pages."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether turns can still be run."""
+        return self._worker.alive
+
+    @property
+    def pid(self) -> int:
+        """The process id of the worker."""
+        return self._worker.pid
+
+    async def open(self, state: State) -> None:
+        """Map a space.
+
+        Raises:
+            WorkerDiedError: the worker is gone.
+            SandboxError: it cannot be mapped.
+        """
+        header = {
+            "t": "open",
+            "size": state.size,
+            "limit": max(self._limit, state.size),
+            "stop": _stop_words(state.stop),
+            "mono": state.monotonic_ns,
+        }
+        await self._worker.request(header, state.layout, [self.scratch, *state.files])
+
+    async def install(self, source: str, request: bytes) -> StopPoint | None:
+        """Replace the project's code in the guest with this version's.
+
+        Args:
+            source: of the bootstrap turn.
+            request: what that turn asks for.
+
+        Returns:
+            Where code is stopped from now on.
+
+        Raises:
+            LostError: it did not work.
+            WorkerDiedError: the worker is gone.
+        """
+        async with asyncio.timeout(INSTALL_SECONDS):
+            reply, _ = await self._worker.request({"t": "install", "source": source}, request)
+        if "failed" in reply:
+            raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
+        words = reply.get("stop")
+        return StopPoint(*(int(word) for word in words[:3])) if isinstance(words, list) else None
+
+    async def turn(
+        self,
+        request: dict[str, Any],
+        *,
+        seconds: float,
+        cancel: asyncio.Event | None = None,
+        answer: Answer = refuse_calls,
+        source: int | None = None,
+        target: int | None = None,
+    ) -> dict[str, Any]:
+        """Run one turn.
+
+        Args:
+            request: for `rlm_guest._loop`.
+            seconds: for guest code; they stand still while the guest waits for an answer.
+            cancel: when set, the code is stopped as at its deadline.
+            answer: answers what the guest asks of the server.
+            source: descriptor that the guest may read from.
+            target: descriptor that the guest may write to.
+
+        Returns:
+            What the guest handed in. Guest code that was stopped in time says so there.
+
+        Raises:
+            LostError: there is no result, and the guest has to be opened again.
+        """
+        clock = _Clock(seconds)
+
+        async def answer_call(body: bytes) -> bytes:
+            clock.pause()
+            try:
+                fields = _object(body)
+                reply = await answer(fields) if fields is not None else None
+            finally:
+                clock.resume()
+            refused = {"refused": "the call is not a JSON object"}
+            data = json.dumps(refused if reply is None else reply).encode()
+            if len(data) > MAX_BODY:
+                data = json.dumps({"refused": "the answer is over 64 MB: ask for less"}).encode()
+            return data
+
+        self._worker.answer_call = answer_call
+        header: dict[str, Any] = {"t": "turn"}
+        descriptors = []
+        for key, descriptor in (("input", source), ("output", target)):
+            if descriptor is not None:
+                header[key] = True
+                descriptors.append(descriptor)
+        running = asyncio.ensure_future(
+            self._worker.request(header, json.dumps(request).encode(), descriptors)
+        )
+        try:
+            await self._until_stopped(running, clock, cancel or asyncio.Event())
+            reply, data = await running
+        except WorkerDiedError as error:
+            raise LostError("died") from error
+        finally:
+            running.cancel()
+            self._worker.answer_call = None
+        if "failed" in reply:
+            raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
+        result = _object(data)
+        if result is None:
+            raise LostError("broken")
+        return result
+
+    async def _until_stopped(self, running: _Running, clock: _Clock, cancel: asyncio.Event) -> None:
+        """Wait for the end of a turn, or for the time to end it.
+
+        Raises:
+            LostError: it had to be ended with its worker.
+        """
+        cancelled = asyncio.ensure_future(cancel.wait())
+        try:
+            while not running.done() and not cancel.is_set() and clock.left() > 0:
+                waited: list[asyncio.Future[Any]] = [running, cancelled]
+                await asyncio.wait(
+                    waited,
+                    timeout=clock.left(),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        finally:
+            cancelled.cancel()
+        if not running.done() and not await self._stop(running):
+            raise LostError("cancelled" if cancel.is_set() else "timeout")
+
+    async def _stop(self, running: _Running) -> bool:
+        """Ask the code to stop; after the grace period end the worker.
+
+        Returns:
+            Whether the turn came to its end.
+        """
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not running.done() and (left := deadline - time.monotonic()) > 0:
+            # Again and again: code may have swallowed the exception, or had not begun.
+            await self._worker.interrupt()
+            await asyncio.wait([running], timeout=min(left, 0.3))
+        if running.done():
+            return True
+        await self._worker.kill()
+        await asyncio.wait([running])
+        running.exception()
+        return False
+
+    async def collect(self) -> Changes:
+        """Find what differs from the last commit.
+
+        Raises:
+            WorkerDiedError: the worker is gone.
+            SandboxError: the scratch file cannot be written.
+        """
+        header, body = await self._worker.request({"t": "collect"})
+        runs = tuple(_PAIR.iter_unpack(body[: len(body) // 8 * 8]))
+        size, monotonic = header.get("size"), header.get("mono")
+        end = 0
+        for page, count in runs:
+            if page < end or count == 0:
+                raise WorkerDiedError("the worker's list of pages is not in order")
+            end = page + count
+        if (
+            not isinstance(size, int)
+            or not isinstance(monotonic, int)
+            or not end * PAGE <= size <= MAX_MEMORY
+            or not 0 <= monotonic < 1 << 62
+        ):
+            raise WorkerDiedError("the worker's description of its memory is not possible")
+        return Changes(runs, size, monotonic)
+
+    async def adopt(self, file: int, origin: int, descriptor: int | None = None) -> None:
+        """Say where the pages that were collected last are committed.
+
+        Args:
+            file: the number of the file in the guest's layout.
+            origin: the first page of them in the file.
+            descriptor: of the file, when it is new to the worker.
+        """
+        await self._worker.request(
+            {"t": "adopt", "file": file, "origin": origin},
+            b"",
+            [] if descriptor is None else [descriptor],
+        )
+
+    async def discard(self) -> None:
+        """Go back to the last commit."""
+        await self._worker.request({"t": "discard"})
+
+    async def close(self) -> None:
+        """End the worker; may be called twice."""
+        await self._worker.kill()
+        if self.scratch >= 0:
+            os.close(self.scratch)
+            self.scratch = -1
+
+
+class _Clock:
+    """A deadline that stands still while the guest waits for the server."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._paused: float | None = None
+
+    def pause(self) -> None:
+        self._paused = time.monotonic()
+
+    def resume(self) -> None:
+        if self._paused is not None:
+            self._end += time.monotonic() - self._paused
+            self._paused = None
+
+    def left(self) -> float:
+        if self._paused is not None:
+            return 1.0
+        return self._end - time.monotonic()
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _stop_words(stop: StopPoint | None) -> list[int] | None:
+    return [stop.async_exception, stop.eval_breaker, stop.exception] if stop else None
+
+
+def _scratch_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("rlm-mcp-pages")
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp()
+    os.unlink(path)  # noqa: PTH108
+    return descriptor

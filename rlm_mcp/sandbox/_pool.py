@@ -1,0 +1,77 @@
+"""Workers ready to be used: one is kept warm, so that no space waits for a process to start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+from ._process import WorkerProcess
+
+
+class WorkerPool:
+    """Hands out started workers.
+
+    Args:
+        compiled: the compiled guest.
+        library: the zip with the guest's library.
+        warm: how many to keep started.
+    """
+
+    def __init__(self, compiled: Path, library: Path, warm: int = 1) -> None:
+        self._compiled = compiled
+        self._library = library
+        self._warm = warm
+        self._starting: list[asyncio.Task[WorkerProcess]] = []
+        self._closed = False
+
+    def refill(self) -> None:
+        """Start as many workers as are to be warm; returns at once."""
+        while not self._closed and len(self._starting) < self._warm:
+            self._starting.append(asyncio.create_task(self._start()))
+
+    async def _start(self) -> WorkerProcess:
+        return await WorkerProcess.start(self._compiled, self._library)
+
+    async def take(self) -> WorkerProcess:
+        """A worker that nobody else uses; the caller ends it with `kill`.
+
+        Raises:
+            SandboxError: no worker came up.
+        """
+        while True:
+            started = (
+                self._starting.pop(0) if self._starting else asyncio.create_task(self._start())
+            )
+            self.refill()
+            worker = await _owned(started)
+            if worker.alive:
+                return worker
+            await worker.kill()
+
+    async def close(self) -> None:
+        """End the workers that nobody took; may be called twice."""
+        self._closed = True
+        for task in self._starting:
+            with contextlib.suppress(Exception):
+                await (await task).kill()
+        self._starting.clear()
+
+
+async def _owned(started: asyncio.Task[WorkerProcess]) -> WorkerProcess:
+    """Wait for a worker; if the wait is cancelled, the worker is ended and not forgotten."""
+    try:
+        return await asyncio.shield(started)
+    except asyncio.CancelledError:
+        started.add_done_callback(_end_unused)
+        raise
+
+
+_ending: set[asyncio.Task[None]] = set()
+
+
+def _end_unused(started: asyncio.Task[WorkerProcess]) -> None:
+    if not started.cancelled() and started.exception() is None:
+        task = asyncio.create_task(started.result().kill())
+        _ending.add(task)
+        task.add_done_callback(_ending.discard)

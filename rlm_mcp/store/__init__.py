@@ -1,0 +1,7 @@
+"""Everything about spaces that must not be lost: commits, page data, names of states."""
+
+from ._commits import Commit
+from ._history import Tidied
+from ._store import Opened, SpaceRow, Store, Writer
+
+__all__ = ["Commit", "Opened", "SpaceRow", "Store", "Tidied", "Writer"]

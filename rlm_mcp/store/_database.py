@@ -1,0 +1,162 @@
+"""The rows of the store: one SQLite database in the home folder."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import StoreError
+
+VERSION = 1
+"""Of the schema. A store of a later version is refused; an older one is upgraded here."""
+
+_SCHEMA = """
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    identity TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE sections (
+    file INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+    origin INTEGER NOT NULL,
+    pages INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (file, origin)
+) WITHOUT ROWID;
+CREATE TABLE commits (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    parent INTEGER REFERENCES commits (id),
+    created REAL NOT NULL,
+    label TEXT NOT NULL,
+    execution INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    monotonic INTEGER NOT NULL,
+    stop TEXT NOT NULL,
+    guest TEXT NOT NULL,
+    file INTEGER REFERENCES files (id),
+    runs BLOB NOT NULL,
+    pages INTEGER NOT NULL,
+    layout BLOB
+);
+CREATE INDEX commits_by_parent ON commits (parent);
+CREATE TABLE spaces (
+    handle TEXT PRIMARY KEY,
+    created REAL NOT NULL,
+    used REAL NOT NULL,
+    head INTEGER NOT NULL REFERENCES commits (id),
+    origin TEXT NOT NULL DEFAULT '',
+    fresh INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE checkpoints (
+    space TEXT NOT NULL REFERENCES spaces (handle) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    head INTEGER NOT NULL REFERENCES commits (id),
+    PRIMARY KEY (space, name)
+);
+"""
+
+
+class Database:
+    """A connection that any thread may use, one at a time.
+
+    Args:
+        path: of the database; its folder exists.
+        sync: whether a transaction survives the loss of power.
+    """
+
+    def __init__(self, path: Path, *, sync: bool) -> None:
+        self._lock = threading.RLock()
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._prepare(path)
+        except sqlite3.Error as error:
+            raise _explained(error, path) from error
+
+    def _prepare(self, path: Path) -> None:
+        with self.transaction():
+            found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+            if found > VERSION:
+                raise StoreError(
+                    f"the store {path.parent} was written by a newer rlm-mcp (format {found}); "
+                    "upgrade rlm-mcp, or set RLM_MCP_HOME to another folder"
+                )
+            if found == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    if statement.strip():
+                        self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block's changes, or none.
+
+        Raises:
+            StoreError: the disk is full or the database is damaged.
+        """
+        with self._lock:
+            nested = self._connection.in_transaction
+            try:
+                if not nested:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                if not nested:
+                    self._connection.execute("COMMIT")
+            except BaseException as error:
+                if not nested and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise _explained(error, None) from error
+                raise
+
+    def rows(self, statement: str, *values: Any) -> list[sqlite3.Row]:
+        """All rows of a query."""
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values).fetchall()
+            except sqlite3.Error as error:
+                raise _explained(error, None) from error
+
+    def row(self, statement: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query, if there is one."""
+        found = self.rows(statement, *values)
+        return found[0] if found else None
+
+    def change(self, statement: str, *values: Any) -> int:
+        """Run one statement that changes rows.
+
+        Returns:
+            The id of the row that was inserted last.
+        """
+        with self._lock:
+            try:
+                return self._connection.execute(statement, values).lastrowid or 0
+            except sqlite3.Error as error:
+                raise _explained(error, None) from error
+
+    def close(self) -> None:
+        """Close the connection; may be called twice."""
+        with self._lock:
+            self._connection.close()
+
+
+def _explained(error: sqlite3.Error, path: Path | None) -> StoreError:
+    where = f" {path.parent}" if path else ""
+    text = str(error)
+    if "full" in text:
+        return StoreError("the disk of RLM_MCP_HOME is full; make room, nothing else is lost")
+    if "malformed" in text or "not a database" in text:
+        return StoreError(
+            f"the database of the store{where} is damaged ({text}); move the folder away, or set "
+            "RLM_MCP_HOME to another"
+        )
+    return StoreError(f"the store{where} cannot be used ({text})")

@@ -1,0 +1,43 @@
+"""One server writes to a space at a time: a lock on a file, which the kernel drops at death."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from ..errors import SpaceError
+
+
+class SpaceLock:
+    """The right to write to a space, held until `release` or the end of the process.
+
+    Args:
+        folder: of the lock files.
+        handle: of the space.
+
+    Raises:
+        SpaceError: another process holds it.
+    """
+
+    def __init__(self, folder: Path, handle: str) -> None:
+        self._descriptor = os.open(folder / f"{handle}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            self.release()
+            raise SpaceError(
+                f"space `{handle}` is in use by another server (process {holder or 'unknown'}); "
+                f'work on a copy: spaces(action="fork", space="{handle}")'
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let others write to the space; may be called twice."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = -1

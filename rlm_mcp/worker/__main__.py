@@ -1,0 +1,347 @@
+"""A worker: one process that runs the guest of one space, `python -m rlm_mcp.worker`.
+
+It is started with an empty environment and a socket, maps the compiled guest, gives up every
+right it does not need, and then does what the server says. Its main thread reads the channel,
+so that an interrupt or an answer arrives while the guest runs; everything that touches the
+guest happens on one other thread, in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import queue
+import socket
+import struct
+import sys
+import threading
+from dataclasses import astuple
+from pathlib import Path
+
+from wasmtime import Engine, Module, Trap, WasmtimeError
+
+from ..errors import SandboxError
+from ._channel import Header, WorkerChannel
+from ._engine import THREAD_STACK, load_module, make_engine
+from ._instance import Instance
+from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
+from ._layout import Layout, Run, unpack
+from ._lockdown import lock_down
+from ._memory import PAGE, MappedFile
+from ._pages import DirtyPages, changed_runs
+from ._wasi import GuestExitError
+
+MAX_MAPPINGS = 24_000
+"""Runs mapped for one memory before short ones are copied instead. The kernel's default limit
+is 65,530, and splitting a mapping costs two."""
+SHORT_RUN = 16
+_ENTRY_SOURCE = "_rlm_turn_()"
+_ASCII_STEP = 1 << 20
+_IOV_MAX = 512
+
+
+class _Guest:
+    """The space that this worker runs: its instance, and what its memory is mapped from."""
+
+    def __init__(self, worker: _Worker) -> None:
+        self._worker = worker
+        self._instance: Instance | None = None
+        self._stop: StopPoint | None = None
+        self._layout = Layout()
+        self._size = 0
+        self._limit = 0
+        self._files: list[MappedFile] = []
+        self._scratch = -1
+        self._collected: list[tuple[int, int]] = []
+        self._zero = mmap.mmap(-1, PAGE)
+        self._zero_address = ctypes.addressof(ctypes.c_char.from_buffer(self._zero))
+        self._mono = 0
+        self.input = -1
+        self.output = -1
+
+    @property
+    def instance(self) -> Instance:
+        if self._instance is None:
+            raise SandboxError("no space is open in this worker")
+        return self._instance
+
+    def open(self, header: Header, body: bytes, descriptors: list[int]) -> Header:
+        """Map a space: its files are the descriptors after the first, which takes commits."""
+        self._size = int(header["size"])
+        self._limit = int(header["limit"])
+        stop = header["stop"]
+        self._stop = StopPoint(*stop) if stop else None
+        self._mono = int(header["mono"])
+        for file in self._files:
+            file.close()
+        if self._scratch >= 0:
+            os.close(self._scratch)
+        self._scratch = descriptors[0]
+        self._files = [MappedFile(descriptor) for descriptor in descriptors[1:]]
+        self._layout = Layout(unpack(body))
+        self.reopen()
+        return {}
+
+    def reopen(self) -> None:
+        """Take a fresh instance and map the last commit over its memory."""
+        mono = self._mono
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+        worker = self._worker
+        instance = Instance(
+            worker.engine, worker.module, worker.library, worker.answer_guest, self._limit
+        )
+        instance.grow_to(self._size)
+        mappings = len(self._layout)
+        for run in self._layout:
+            descriptor = self._files[run.file].descriptor
+            address, length = run.page * PAGE, run.count * PAGE
+            if mappings > MAX_MAPPINGS and run.count < SHORT_RUN:
+                instance.memory.read_file(descriptor, run.origin * PAGE, address, length)
+            else:
+                instance.memory.map_file(descriptor, run.origin * PAGE, address, length)
+        instance.wasi.monotonic_offset = max(0, mono - instance.wasi.monotonic_ns())
+        self._instance = instance
+
+    def install(self, header: Header, body: bytes) -> tuple[Header, bytes]:
+        """Replace the project's code in the guest; the reply says where code is stopped now."""
+        answer, result = self.turn(body, str(header["source"]))
+        if "failed" in answer:
+            return answer, b""
+        installed = json.loads(result)
+        memory = self.instance.memory
+        self._stop = find_stop_point(memory, installed["exception"])
+        if self._stop is not None:
+            make_immortal(memory, installed["exception"], installed["immortal"])
+        return {"stop": astuple(self._stop) if self._stop else None}, b""
+
+    def turn(self, request: bytes, source: str = _ENTRY_SOURCE) -> tuple[Header, bytes]:
+        """Run one turn; the result is what the guest handed in."""
+        worker = self._worker
+        worker.request, worker.result = request, None
+        instance = self.instance
+        try:
+            try:
+                status = instance.turn(source)
+            finally:
+                worker.interrupter.disarm()
+                instance.wasi.clear_wake()
+                self._close_descriptors()
+        except (Trap, GuestExitError, WasmtimeError) as error:
+            stray = bytes(instance.wasi.stray).decode(errors="replace").strip()
+            return {"failed": _cause(error), "stray": stray[-1000:]}, b""
+        if status != 0 or worker.result is None:
+            stray = bytes(instance.wasi.stray).decode(errors="replace").strip()
+            instance.wasi.stray.clear()
+            return {"failed": "broken", "stray": stray[-1000:]}, b""
+        return {}, worker.result
+
+    def _close_descriptors(self) -> None:
+        for descriptor in (self.input, self.output):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.input = self.output = -1
+
+    def arm(self) -> None:
+        """Let an interrupt reach the code that the guest is about to run."""
+        self._worker.interrupter.arm(self.instance.memory, self._stop)
+
+    def collect(self) -> tuple[Header, bytes]:
+        """Write the pages that differ from the last commit to the scratch file."""
+        instance = self.instance
+        memory = instance.memory
+        addresses = {index: file.address for index, file in enumerate(self._files)}
+        self._collected = changed_runs(
+            memory, self._worker.dirty, self._layout, addresses, self._zero_address
+        )
+        os.ftruncate(self._scratch, 0)
+        os.lseek(self._scratch, 0, os.SEEK_SET)
+        views = [memory.view(page * PAGE, count * PAGE) for page, count in self._collected]
+        for start in range(0, len(views), _IOV_MAX):
+            _write_all(self._scratch, views[start : start + _IOV_MAX])
+        self._mono = instance.wasi.monotonic_ns()
+        pages = sum(count for _, count in self._collected)
+        header = {"pages": pages, "size": memory.size, "mono": self._mono}
+        return header, b"".join(struct.pack("<II", *run) for run in self._collected)
+
+    def adopt(self, header: Header, descriptors: list[int]) -> Header:
+        """The pages last collected are committed: map them from the file they are in now."""
+        number, origin = int(header["file"]), int(header["origin"])
+        if descriptors:
+            if number != len(self._files):
+                raise SandboxError("the files of a space are numbered in order")
+            self._files.append(MappedFile(descriptors[0]))
+        file = self._files[number]
+        file.refresh()
+        memory = self.instance.memory
+        for page, count in self._collected:
+            self._layout.overlay(Run(page, count, number, origin))
+            if count >= SHORT_RUN or len(self._layout) < MAX_MAPPINGS:
+                memory.map_file(file.descriptor, origin * PAGE, page * PAGE, count * PAGE)
+            origin += count
+        self._collected = []
+        self._size = memory.size
+        return {"mappings": len(self._layout)}
+
+    def discard(self) -> Header:
+        """Go back to the last commit."""
+        if self._instance is not None:
+            self._mono = max(self._mono, self._instance.wasi.monotonic_ns())
+        self.reopen()
+        return {}
+
+
+class _Worker:
+    """The process: what the two threads share."""
+
+    def __init__(self, channel: WorkerChannel) -> None:
+        self.channel = channel
+        self.engine: Engine
+        self.module: Module
+        self.library = -1
+        self.dirty = DirtyPages()
+        self.interrupter = Interrupter()
+        self.request = b""
+        self.result: bytes | None = None
+        self._guest = _Guest(self)
+        self._work: queue.SimpleQueue[tuple[Header, bytes, list[int]]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Serve until the server closes the channel."""
+        header, _, descriptors = self.channel.receive()
+        self.library = descriptors[0]
+        self.engine = make_engine()
+        self.module = load_module(self.engine, Path(header["module"]))
+        walls = lock_down() if header["lock_down"] else []
+        threading.stack_size(THREAD_STACK)
+        threading.Thread(target=self._serve_guest, name="guest", daemon=True).start()
+        self.channel.send({"t": "ready", "walls": walls, "exact": self.dirty.exact})
+        while True:
+            header, body, descriptors = self.channel.receive()
+            kind = header["t"]
+            if kind == "interrupt":
+                self._guest_wake()
+            elif kind == "answer":
+                self._answers.put(body)
+            else:
+                self._work.put((header, body, descriptors))
+
+    def _guest_wake(self) -> None:
+        reached = self.interrupter.interrupt()
+        if reached:
+            self._guest.instance.wasi.wake()
+
+    def _serve_guest(self) -> None:
+        while True:
+            header, body, descriptors = self._work.get()
+            try:
+                answer, data = self._do(header, body, descriptors)
+            except Exception as error:
+                answer, data = {"error": f"{type(error).__name__}: {error}"[:2000]}, b""
+            with contextlib.suppress(OSError):
+                self.channel.send({"re": header["id"], **answer}, data)
+
+    def _do(self, header: Header, body: bytes, descriptors: list[int]) -> tuple[Header, bytes]:
+        guest, kind = self._guest, header["t"]
+        if kind == "turn":
+            if header.get("input"):
+                guest.input = descriptors.pop(0)
+            if header.get("output"):
+                guest.output = descriptors.pop(0)
+            return guest.turn(body)
+        if kind == "open":
+            return guest.open(header, body, descriptors), b""
+        if kind == "install":
+            return guest.install(header, body)
+        if kind == "collect":
+            return guest.collect()
+        if kind == "adopt":
+            return guest.adopt(header, descriptors), b""
+        if kind == "discard":
+            return guest.discard(), b""
+        raise SandboxError(f"a worker does not know {kind!r}")
+
+    def answer_guest(self, frame: bytes) -> bytes | None:
+        """What the guest asks through its door; see `rlm_guest._door`."""
+        kind, body = frame[:1], frame[1:]
+        try:
+            return self._answer(kind, body)
+        except (struct.error, IndexError, OSError):
+            return None
+
+    def _answer(self, kind: bytes, body: bytes) -> bytes | None:
+        guest = self._guest
+        if kind == b"N":
+            return self.request
+        if kind == b"R":
+            self.result = body
+        elif kind == b"A":
+            guest.arm()
+        elif kind == b"Q":
+            self.interrupter.disarm()
+        elif kind == b"I":
+            return self._read_input(*struct.unpack("<IIQ", body))
+        elif kind == b"O":
+            address, length = struct.unpack("<II", body)
+            _write_all(guest.output, [guest.instance.memory.view(address, length)])
+        elif kind == b"W":
+            address, length = struct.unpack("<II", body)
+            ctypes.memset(_start(guest.instance.memory.view(address, length)), 0, length)
+        elif kind == b"C":
+            self.channel.send({"t": "call"}, body)
+            return self._answers.get()
+        else:
+            return None
+        return b""
+
+    def _read_input(self, address: int, length: int, offset: int) -> bytes:
+        memory, done, is_ascii = self._guest.instance.memory, 0, True
+        while done < length:
+            part = min(_ASCII_STEP, length - done)
+            read = memory.read_file(self._guest.input, offset + done, address + done, part)
+            if is_ascii:
+                is_ascii = memory.read(address + done, read).isascii()
+            done += read
+            if read < part:
+                break
+        return struct.pack("<I?", done, is_ascii)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, GuestExitError):
+        return f"exit {error.code}"
+    text = str(error)
+    return "stack" if "call stack exhausted" in text else f"trap: {text.splitlines()[-1][:300]}"
+
+
+def _start(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_ubyte.from_buffer(view))
+
+
+def _write_all(descriptor: int, views: list[memoryview]) -> None:
+    while views:
+        written = os.writev(descriptor, views)
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if views and written:
+            views[0] = views[0][written:]
+
+
+def main() -> None:
+    """Serve on the socket whose descriptor is the first argument."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    with contextlib.suppress(EOFError, OSError):
+        _Worker(WorkerChannel(connection)).run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The linear memory of a running guest, and mapping of files over it.
+
+A linear memory never moves (wasmtime reserves 4 GiB of addresses for it), so it is a plain
+range of this process's memory: files are mapped over it copy-on-write, and pages that the guest
+wrote are told apart from those that still show a file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Callable
+
+PAGE = 4096
+"""Bytes of the pages that commits are made of; a divisor of every host's page size in use."""
+WASM_PAGE = 65536
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [
+    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
+]  # fmt: skip
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+_MAP_FIXED = 0x10
+
+
+class Memory:
+    """A guest's linear memory, with every access checked against its size.
+
+    Args:
+        address: where the memory begins in this process.
+        size: returns its present length in bytes; asked again only when a check fails.
+    """
+
+    def __init__(self, address: int, size: Callable[[], int]) -> None:
+        self.address = address
+        self._ask_size = size
+        self._size = size()
+
+    @property
+    def size(self) -> int:
+        """The length of the memory in bytes."""
+        self._size = self._ask_size()
+        return self._size
+
+    def _at(self, address: int, length: int) -> int:
+        end = address + length
+        if address < 0 or length < 0 or (end > self._size and end > self.size):
+            raise IndexError(f"{length} bytes at {address} are outside of the guest's memory")
+        return self.address + address
+
+    def read(self, address: int, length: int) -> bytes:
+        """Copy bytes out.
+
+        Raises:
+            IndexError: the range is not inside the memory.
+        """
+        return ctypes.string_at(self._at(address, length), length)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes in.
+
+        Raises:
+            IndexError: the range is not inside the memory.
+        """
+        ctypes.memmove(self._at(address, len(data)), data, len(data))
+
+    def read_u32(self, address: int) -> int:
+        """The unsigned 32-bit number at an address."""
+        return ctypes.c_uint32.from_address(self._at(address, 4)).value
+
+    def write_u32(self, address: int, value: int) -> None:
+        """Store an unsigned 32-bit number."""
+        ctypes.c_uint32.from_address(self._at(address, 4)).value = value
+
+    def write_u64(self, address: int, value: int) -> None:
+        """Store an unsigned 64-bit number."""
+        ctypes.c_uint64.from_address(self._at(address, 8)).value = value
+
+    def view(self, address: int, length: int) -> memoryview:
+        """A writable view of a range, without a copy; valid while the instance lives."""
+        start = self._at(address, length)
+        return memoryview((ctypes.c_ubyte * length).from_address(start)).cast("B")
+
+    def read_file(self, descriptor: int, offset: int, address: int, length: int) -> int:
+        """Read from a file straight into the guest.
+
+        Returns:
+            The bytes read; fewer than asked for only at the end of the file.
+        """
+        view, done = self.view(address, length), 0
+        while done < length:
+            read = os.preadv(descriptor, [view[done:]], offset + done)
+            if read == 0:
+                break
+            done += read
+        return done
+
+    def map_file(self, descriptor: int, offset: int, address: int, length: int) -> None:
+        """Map a part of a file over the memory, copy-on-write.
+
+        All three numbers are multiples of the page size. The file must be at least
+        `offset + length` long for as long as the mapping stands: reading past its end kills
+        the process.
+
+        Raises:
+            OSError: the kernel refused, for want of mappings or memory.
+        """
+        kept = _libc.mmap(
+            self._at(address, length),
+            length,
+            mmap.PROT_READ | mmap.PROT_WRITE,
+            mmap.MAP_PRIVATE | _MAP_FIXED,
+            descriptor,
+            offset,
+        )
+        if kept != self._at(address, length):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    def equals(self, address: int, other: int, length: int) -> bool:
+        """Whether a range holds the same bytes as memory at `other` in this process."""
+        return bool(_libc.memcmp(self._at(address, length), other, length) == 0)
+
+
+class MappedFile:
+    """A file mapped for reading, to compare a memory with what was committed of it.
+
+    Args:
+        descriptor: of the file; closed with this object.
+    """
+
+    _SLACK = 64 << 20
+    """Bytes mapped beyond the file's end, so that a growing file is seldom mapped again. They
+    are never touched while the file is shorter."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._length = 0
+        self.address = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Cover what was appended to the file since.
+
+        Raises:
+            OSError: it cannot be mapped.
+        """
+        size = os.fstat(self.descriptor).st_size
+        if size <= self._length:
+            return
+        self._unmap()
+        length = size + self._SLACK
+        address = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, self.descriptor, 0)
+        if address is None or address == ctypes.c_void_p(-1).value:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        self.address, self._length = address, length
+
+    def _unmap(self) -> None:
+        if self._length:
+            _libc.munmap(self.address, self._length)
+            self._length = 0
+
+    def close(self) -> None:
+        """Unmap and close; may be called twice."""
+        self._unmap()
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1

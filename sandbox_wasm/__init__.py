@@ -1,0 +1,14 @@
+"""What runs inside the guest: its sources, the pin of its artefact, and what it imports."""
+
+from ._artefact import ARTEFACT, Artefact, locate
+from ._guest_code import ENTRY, bootstrap_request, bootstrap_source, guest_version
+
+__all__ = [
+    "ARTEFACT",
+    "ENTRY",
+    "Artefact",
+    "bootstrap_request",
+    "bootstrap_source",
+    "guest_version",
+    "locate",
+]

@@ -1,0 +1,200 @@
+"""One execution of the agent's code: captured, echoed, stoppable, and tidied up after."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Callable
+from types import CodeType
+from typing import Any
+
+from . import _door, _preview, _trace, _variables
+from ._output import Output
+
+OUT_QUOTA = 16 << 20
+"""Characters that all of `Out` may hold; the oldest entries go first."""
+VALUE_CHARS = 2500
+
+_BUILTINS = dict(vars(builtins))
+_stdio = (sys.stdout, sys.stderr, sys.stdin)
+
+
+class Stop(BaseException):
+    """Raised by the host inside running code: its time is over, or the caller cancelled."""
+
+
+def restore_builtins() -> None:
+    """Undo what an execution did to the builtins, for what runs after it."""
+    current = builtins.__dict__
+    for name in [name for name in current if name not in _BUILTINS]:
+        if name != "_":
+            del current[name]
+    for name, value in _BUILTINS.items():
+        if current.get(name) is not value:
+            current[name] = value
+
+
+def keep_builtin(name: str, value: object) -> None:
+    """Make a name part of what `restore_builtins` restores."""
+    _BUILTINS[name] = value
+    setattr(builtins, name, value)
+
+
+def execute(
+    namespace: dict[str, Any], helpers: dict[str, Any], code: str, number: int, keep_chars: int
+) -> dict[str, Any]:
+    """Run code in a namespace.
+
+    Args:
+        namespace: the variables of the space.
+        helpers: names that an execution cannot change for good.
+        code: Python source.
+        number: of the execution; its output is kept as `Out[number]`.
+        keep_chars: the most characters of output to return of the beginning, and of the end.
+
+    Returns:
+        `output` (beginning), `tail`, `total` (characters printed), `value` (the last
+        expression's, or None), `error` (a traceback, or None), `stopped`, `changes` and
+        `notes`.
+    """
+    filename = f"<execution {number}>"
+    _trace.remember_source(filename, code)
+    output = Output()
+    value: str | None = None
+    error: str | None = None
+    stopped = False
+    compiled, mentioned, failure = _compile(code, filename)
+    if compiled is None:
+        return _report(output, None, failure, False, [], [])
+    before = _variables.snapshot(namespace, mentioned, hidden(helpers))
+    sys.stdout = sys.stderr = output
+    try:
+        try:
+            _door.raw(_door.ARM)
+            result, caught = _run(compiled, namespace)
+            _door.raw(_door.DISARM)
+        except Stop as late:  # it came between the code's end and the call that ends its reach
+            result, caught = None, late
+            _door.raw(_door.DISARM)
+        _tidy(namespace)
+        if caught is not None:
+            stopped = isinstance(caught, Stop)
+            error = _trace.describe(caught)
+            if isinstance(caught, SystemExit):
+                error += "\n[exit() ends the code, not the space: its variables are kept]"
+            caught = None
+        elif result is not None:
+            namespace["_"] = result
+            value = _preview.echo(result, VALUE_CHARS)
+    finally:
+        sys.stdout, sys.stderr, sys.stdin = _stdio
+    notes = put_back(namespace, helpers)
+    _keep(namespace, number, output)
+    changes = _variables.changes(before, namespace)
+    return _report(output, value, error, stopped, changes, notes, keep_chars)
+
+
+def _compile(
+    code: str, filename: str
+) -> tuple[list[tuple[CodeType, Callable[..., Any]]] | None, set[str], str | None]:
+    """The parts to run, the names that the code mentions, or why it cannot be compiled."""
+    try:
+        tree = ast.parse(code, filename)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        parts: list[tuple[CodeType, Callable[..., Any]]] = [
+            (compile(tree, filename, "exec", dont_inherit=True), exec)
+        ]
+        mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        if isinstance(last, ast.Expr):
+            expression = ast.Expression(last.value)
+            parts.append((compile(expression, filename, "eval", dont_inherit=True), eval))
+            mentioned |= {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return None, set(), _trace.describe(error)
+    return parts, mentioned, None
+
+
+def _run(
+    parts: list[tuple[CodeType, Callable[..., Any]]], namespace: dict[str, Any]
+) -> tuple[Any, BaseException | None]:
+    result = None
+    try:
+        for code, run in parts:
+            result = run(code, namespace)
+    except BaseException as error:
+        return None, error
+    return result, None
+
+
+def _tidy(namespace: dict[str, Any]) -> None:
+    sys.settrace(None)
+    sys.setprofile(None)
+    restore_builtins()
+    namespace["__builtins__"] = builtins
+    namespace["__name__"] = "__main__"
+    main = sys.modules.get("__main__")
+    if main is None or main.__dict__ is not namespace:
+        sys.modules["__main__"] = _main_module
+
+
+_main_module = sys.modules["__main__"]
+
+
+def hidden(helpers: dict[str, Any]) -> frozenset[str]:
+    """The names that are no variables of the agent."""
+    return frozenset(helpers) | {"Out"}
+
+
+def put_back(namespace: dict[str, Any], helpers: dict[str, Any]) -> list[str]:
+    """Give the helpers their names again.
+
+    Returns:
+        One note for each name that had been taken by something else.
+    """
+    notes = []
+    for name, helper in helpers.items():
+        if namespace.get(name) is helper:
+            continue
+        if name in namespace:
+            notes.append(f"`{name}` is the name of a helper and was put back; use another name")
+        namespace[name] = helper
+    return notes
+
+
+def _keep(namespace: dict[str, Any], number: int, output: Output) -> None:
+    kept = namespace.get("Out")
+    if type(kept) is not dict:
+        kept = namespace["Out"] = {}
+    if not output.total:
+        return
+    kept[number] = output.text()
+    sizes = {key: len(text) for key, text in kept.items() if type(text) is str}
+    total = sum(sizes.values())
+    for key in list(sizes):
+        if total <= OUT_QUOTA or key == number:
+            break
+        total -= sizes[key]
+        del kept[key]
+
+
+def _report(
+    output: Output,
+    value: str | None,
+    error: str | None,
+    stopped: bool,
+    changes: list[dict[str, Any]],
+    notes: list[str],
+    keep_chars: int = 0,
+) -> dict[str, Any]:
+    text = output.text()
+    return {
+        "output": text[:keep_chars],
+        "tail": text[keep_chars:][-keep_chars:] if keep_chars else "",
+        "total": output.total,
+        "value": value,
+        "error": error,
+        "stopped": stopped,
+        "changes": changes,
+        "notes": notes,
+    }

@@ -1,0 +1,152 @@
+"""What the guest does in each turn: fetch the request, carry it out, hand in the result."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from . import _door, _execute, _find, _llm, _load, _peek, _preview, _save, _trace, _variables
+from ._bulk import Input, write_output
+
+NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
+ENTRY = "_rlm_turn_"
+
+
+def show_vars() -> None:
+    """Print the variables of this space, with type and size."""
+    for entry in _variables.summary(NAMESPACE, 200, _execute.hidden(HELPERS)):
+        print(f"{entry['name']}: {entry['brief']}")  # noqa: T201 - that is what it is for
+
+
+HELPERS: dict[str, Any] = {
+    "sub_llm": _llm.sub_llm,
+    "sub_llm_map": _llm.sub_llm_map,
+    "llm_query": _llm.llm_query,
+    "llm_query_batched": _llm.llm_query_batched,
+    "SubLLMError": _llm.SubLLMError,
+    "grep": _find.grep,
+    "lines": _find.lines,
+    "chunks": _find.chunks,
+    "show_vars": show_vars,
+    "SHOW_VARS": show_vars,
+}
+
+
+def _exec(request: dict[str, Any]) -> dict[str, Any]:
+    return _execute.execute(
+        NAMESPACE, HELPERS, request["code"], request["number"], request["keep_chars"]
+    )
+
+
+def _load_value(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["name"]
+    if name in HELPERS:
+        return {"refused": f"`{name}` is the name of a helper; choose another name"}
+    source = Input(request["size"])
+    entries = _entries(source, request)
+    try:
+        value, notes = _load.load(
+            source, entries, request["kind"], request["format"], request["hint"]
+        )
+    except _load.LoadError as error:
+        return {"refused": str(error)}
+    replaced = name in NAMESPACE
+    NAMESPACE[name] = value
+    preview = _preview.preview(value)
+    return {"preview": preview, "notes": notes, "replaced": replaced}
+
+
+def _entries(source: Input, request: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """The parts of the source; a long list of them stands at its end."""
+    if "entries" in request:
+        return [(name, offset, length) for name, offset, length in request["entries"]]
+    import json
+
+    start, length = request["entries_at"]
+    listed = json.loads(source.read(start, length))
+    return [(name, offset, size) for name, offset, size in listed]
+
+
+def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
+    arguments = {key: value for key, value in request.items() if key not in ("op", "target")}
+    try:
+        return {"text": _peek.peek(NAMESPACE, request["target"], **arguments)}
+    except _peek.PeekError as error:
+        return {"refused": str(error)}
+
+
+def _save_value(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        value = _peek.resolve(request["name"], NAMESPACE)
+        chunks, used = _save.serialize(value, request["format"], request["suffix"])
+        return {"written": write_output(chunks), "format": used}
+    except (_peek.PeekError, _save.SaveError) as error:
+        return {"refused": str(error)}
+
+
+def _template(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        NAMESPACE[request["into"]] = value = _llm.run_template(
+            lambda target: _peek.resolve(target, NAMESPACE), request
+        )
+    except (_peek.PeekError, _llm.SubLLMError) as error:
+        return {"refused": str(error)}
+    return {"preview": _preview.preview(value)}
+
+
+def _info(request: dict[str, Any]) -> dict[str, Any]:
+    return {"variables": _variables.summary(
+            NAMESPACE, request["limit"], _execute.hidden(HELPERS)
+        )}
+
+
+def _reseed() -> None:
+    """Give this space random numbers of its own: it began as a copy of another memory."""
+    import random
+
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+_OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "exec": _exec,
+    "load": _load_value,
+    "peek": _peek_value,
+    "save": _save_value,
+    "ask": _template,
+    "info": _info,
+}
+
+
+def turn() -> None:
+    """Carry out one request of the host."""
+    request = _door.request()
+    try:
+        if request.pop("reseed", False):
+            _reseed()
+        answer = _OPERATIONS[request["op"]](request)
+    except MemoryError as error:
+        error.__traceback__ = None
+        answer = {"refused": "out of memory: the value does not fit; load a smaller part"}
+    except Exception as error:
+        answer = {"refused": _trace.describe(error, 1000)}
+    _door.result(answer)
+
+
+def install() -> dict[str, Any]:
+    """Take the place of whatever ran turns before.
+
+    Returns:
+        Addresses for the host: of the exception that stops code, and of `None`, whose
+        reference count shows what an immortal object's is.
+    """
+    _execute.keep_builtin(ENTRY, turn)
+    NAMESPACE.update(HELPERS)
+    NAMESPACE.setdefault("Out", {})
+    gc.collect()
+    gc.freeze()
+    return {"exception": id(_execute.Stop), "immortal": id(None)}

@@ -1,0 +1,71 @@
+"""Tracebacks of guest code: its own frames only, and never longer than is useful."""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+
+OWN_PREFIX = "<rlm_guest"
+MAX_CHARS = 4000
+MAX_LINE = 500
+
+
+def remember_source(filename: str, code: str) -> None:
+    """Let tracebacks show the lines of code that has no file."""
+    lines = [line + "\n" for line in code.splitlines()]
+    linecache.cache[filename] = (len(code), None, lines, filename)
+
+
+def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
+    """The traceback of an exception, without the frames of this package.
+
+    Args:
+        error: as it was caught.
+        limit: the most characters that are returned; the end is what is kept.
+
+    Returns:
+        Text that ends with the type and the message of the exception.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OWN_PREFIX):
+        trace = trace.tb_next
+    try:
+        report = traceback.TracebackException(
+            type(error), error, trace, limit=-12, compact=True, max_group_depth=3, max_group_width=5
+        )
+        for part in _chain(report):
+            part.stack[:] = [
+                frame for frame in part.stack if not frame.filename.startswith(OWN_PREFIX)
+            ]
+        text = "".join(line for line in _bounded(report))
+    except Exception as failure:  # a hostile __str__, __cause__ or __notes__
+        text = f"{type(error).__name__} (its traceback cannot be shown: {type(failure).__name__})"
+    text = text.rstrip("\n")
+    if isinstance(error, FileNotFoundError | PermissionError):
+        text += (
+            "\n[the sandbox has no files: use the load_variable and save_variable tools]"
+        )
+    if len(text) > limit:
+        text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
+    return text
+
+
+def _chain(report: traceback.TracebackException) -> list[traceback.TracebackException]:
+    found, seen = [report], 0
+    while seen < len(found) < 20:
+        part = found[seen]
+        seen += 1
+        found += [other for other in (part.__cause__, part.__context__) if other is not None]
+    return found
+
+
+def _bounded(report: traceback.TracebackException) -> list[str]:
+    lines = []
+    for line in report.format():
+        if len(line) > MAX_LINE * 4:
+            cut = len(line) - MAX_LINE * 4
+            line = f"{line[: MAX_LINE * 2]}[... {cut:,} characters cut ...]{line[-MAX_LINE * 2 :]}"
+        lines.append(line)
+        if len(lines) > 400:
+            break
+    return lines
