@@ -4,7 +4,16 @@ from ..worker._interrupt import StopPoint
 from ..worker._layout import Layout, Run, unpack
 from ..worker._memory import PAGE, WASM_PAGE
 from ._cache import BaseImage, Cache
-from ._guest import GRACE_SECONDS, Answer, Changes, Guest, LostError, State, refuse_calls
+from ._guest import (
+    GRACE_SECONDS,
+    Answer,
+    Changes,
+    Guest,
+    LostError,
+    State,
+    refuse_calls,
+    scratch_file,
+)
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import WorkerDiedError, WorkerProcess
@@ -28,5 +37,6 @@ __all__ = [
     "WorkerPool",
     "WorkerProcess",
     "refuse_calls",
+    "scratch_file",
     "unpack",
 ]

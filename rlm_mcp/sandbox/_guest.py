@@ -98,7 +98,7 @@ class Guest:
     def __init__(self, worker: WorkerProcess, memory_limit: int) -> None:
         self._worker = worker
         self._limit = min(memory_limit, MAX_MEMORY)
-        self.scratch = _scratch_file()
+        self.scratch = scratch_file()
         """Takes the bytes of changed pages."""
 
     @property
@@ -335,7 +335,8 @@ def _stop_words(stop: StopPoint | None) -> list[int] | None:
     return [stop.async_exception, stop.eval_breaker, stop.exception] if stop else None
 
 
-def _scratch_file() -> int:
+def scratch_file() -> int:
+    """A descriptor of a new file that has no name; in memory where the kernel has that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("rlm-mcp-pages")
     import tempfile

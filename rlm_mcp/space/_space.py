@@ -22,6 +22,7 @@ from ..sandbox import (
     State,
     WorkerDiedError,
     refuse_calls,
+    scratch_file,
 )
 from ..store import Commit, Store, Writer
 from ._values import Change, Execution, Limits, Loaded, Variable
@@ -196,6 +197,34 @@ class Space:
             return Loaded(str(result.get("preview", "")), found, time.monotonic() - begin)
 
         return await self._operate(doing, run)
+
+    async def copy_to(self, other: Space, target: str, name: str) -> Loaded:
+        """Copy a value of this space into a variable of another.
+
+        The value is pickled in this guest and unpickled in the other, never by the server.
+
+        Args:
+            other: the other space; this one too is possible.
+            target: name or access path here.
+            name: of the variable there.
+
+        Raises:
+            BadRequestError: there is no such value, or it cannot be pickled.
+        """
+        descriptor = scratch_file()
+        try:
+            size, _ = await self.save(target, target=descriptor, format="pickle", suffix="")
+            return await other.load(
+                name,
+                source=descriptor,
+                size=size,
+                entries=[(name, 0, size)],
+                kind="file",
+                format="pickle",
+                hint=f"space:{self.handle}/{target}",
+            )
+        finally:
+            os.close(descriptor)
 
     async def peek(self, **request: Any) -> str:
         """Look at a part of a variable; the space stays as it is.

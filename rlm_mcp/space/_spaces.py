@@ -193,6 +193,11 @@ class Spaces:
         space, _ = await self.open(new)
         return space, found
 
+    def doing(self, handle: str) -> str | None:
+        """What a space is busy with, or `None`."""
+        space = self._open.get(handle)
+        return space.doing if space is not None else None
+
     def list(self) -> list[SpaceInfo]:
         """All spaces of the store, the last used first."""
         found = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import _host  # type: ignore[import-not-found]
+import _host
 
 REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL = (
     b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C",

@@ -21,7 +21,10 @@ _stdio = (sys.stdout, sys.stderr, sys.stdin)
 
 
 class Stop(BaseException):
-    """Raised by the host inside running code: its time is over, or the caller cancelled."""
+    """Raised by the host inside running code: its time is over, or the caller cancelled.
+
+    Guards of this package let it through because its module is in this package.
+    """
 
 
 def restore_builtins() -> None:
@@ -69,29 +72,33 @@ def execute(
         return _report(output, None, failure, False, [], [])
     before = _variables.snapshot(namespace, mentioned, hidden(helpers))
     sys.stdout = sys.stderr = output
+    changes: list[dict[str, Any]] = []
+    notes: list[str] = []
     try:
-        try:
-            _door.raw(_door.ARM)
-            result, caught = _run(compiled, namespace)
-            _door.raw(_door.DISARM)
-        except Stop as late:  # it came between the code's end and the call that ends its reach
-            result, caught = None, late
-            _door.raw(_door.DISARM)
+        # Showing values runs code of their classes, so it can be stopped as well.
+        _door.raw(_door.ARM)
+        result, caught = _run(compiled, namespace)
         _tidy(namespace)
-        if caught is not None:
-            stopped = isinstance(caught, Stop)
-            error = _trace.describe(caught)
-            if isinstance(caught, SystemExit):
-                error += "\n[exit() ends the code, not the space: its variables are kept]"
-            caught = None
-        elif result is not None:
+        if caught is None and result is not None:
             namespace["_"] = result
             value = _preview.echo(result, VALUE_CHARS)
+        notes = put_back(namespace, helpers)
+        changes = _variables.changes(before, namespace)
+        _door.raw(_door.DISARM)
+    except Stop as late:
+        _door.raw(_door.DISARM)
+        caught = late
+        _tidy(namespace)
+        put_back(namespace, helpers)
     finally:
         sys.stdout, sys.stderr, sys.stdin = _stdio
-    notes = put_back(namespace, helpers)
+    if caught is not None:
+        stopped = isinstance(caught, Stop)
+        error = _trace.describe(caught)
+        if isinstance(caught, SystemExit):
+            error += "\n[exit() ends the code, not the space: its variables are kept]"
+        caught = None
     _keep(namespace, number, output)
-    changes = _variables.changes(before, namespace)
     return _report(output, value, error, stopped, changes, notes, keep_chars)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import _door, _execute, _find, _llm, _load, _peek, _preview, _save, _trace, _variables
+from . import _copy, _door, _execute, _find, _llm, _load, _peek, _preview, _save, _trace, _variables
 from ._bulk import Input, write_output
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
@@ -45,28 +45,21 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
     if name in HELPERS:
         return {"refused": f"`{name}` is the name of a helper; choose another name"}
     source = Input(request["size"])
-    entries = _entries(source, request)
+    notes: list[str] = []
     try:
-        value, notes = _load.load(
-            source, entries, request["kind"], request["format"], request["hint"]
-        )
-    except _load.LoadError as error:
+        if request["format"] == "pickle":
+            value = _copy.read(source)
+        else:
+            entries = [(path, offset, length) for path, offset, length in request["entries"]]
+            value, notes = _load.load(
+                source, entries, request["kind"], request["format"], request["hint"]
+            )
+    except (_load.LoadError, _copy.CopyError) as error:
         return {"refused": str(error)}
     replaced = name in NAMESPACE
     NAMESPACE[name] = value
     preview = _preview.preview(value)
     return {"preview": preview, "notes": notes, "replaced": replaced}
-
-
-def _entries(source: Input, request: dict[str, Any]) -> list[tuple[str, int, int]]:
-    """The parts of the source; a long list of them stands at its end."""
-    if "entries" in request:
-        return [(name, offset, length) for name, offset, length in request["entries"]]
-    import json
-
-    start, length = request["entries_at"]
-    listed = json.loads(source.read(start, length))
-    return [(name, offset, size) for name, offset, size in listed]
 
 
 def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
@@ -80,9 +73,11 @@ def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
 def _save_value(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = _peek.resolve(request["name"], NAMESPACE)
+        if request["format"] == "pickle":
+            return {"written": write_output([_copy.pickled(value)]), "format": "pickle"}
         chunks, used = _save.serialize(value, request["format"], request["suffix"])
         return {"written": write_output(chunks), "format": used}
-    except (_peek.PeekError, _save.SaveError) as error:
+    except (_peek.PeekError, _save.SaveError, _copy.CopyError) as error:
         return {"refused": str(error)}
 
 
@@ -97,9 +92,7 @@ def _template(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _info(request: dict[str, Any]) -> dict[str, Any]:
-    return {"variables": _variables.summary(
-            NAMESPACE, request["limit"], _execute.hidden(HELPERS)
-        )}
+    return {"variables": _variables.summary(NAMESPACE, request["limit"], _execute.hidden(HELPERS))}
 
 
 def _reseed() -> None:

@@ -37,14 +37,12 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
             part.stack[:] = [
                 frame for frame in part.stack if not frame.filename.startswith(OWN_PREFIX)
             ]
-        text = "".join(line for line in _bounded(report))
+        text = "".join(_bounded(report))
     except Exception as failure:  # a hostile __str__, __cause__ or __notes__
         text = f"{type(error).__name__} (its traceback cannot be shown: {type(failure).__name__})"
-    text = text.rstrip("\n")
+    text = text.rstrip("\n").removesuffix("rlm_guest._execute.Stop").rstrip("\n")
     if isinstance(error, FileNotFoundError | PermissionError):
-        text += (
-            "\n[the sandbox has no files: use the load_variable and save_variable tools]"
-        )
+        text += "\n[the sandbox has no files: use the load_variable and save_variable tools]"
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
     return text

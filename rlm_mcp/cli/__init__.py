@@ -1,0 +1,5 @@
+"""The command `rlm-mcp`."""
+
+from ._main import main
+
+__all__ = ["main"]

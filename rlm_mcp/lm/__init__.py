@@ -1,0 +1,34 @@
+"""Asking sub-models. Importing this does not import litellm."""
+
+from __future__ import annotations
+
+from ._batch import OnProgress, Progress, ask_all
+from ._choose import AGENT, SMALL_MODELS, NoModel, choose, open_model
+from ._guest_calls import CallLimits, answer_guest
+from ._litellm import LiteLLMModel
+from ._model import SubModel
+from ._openai_server import Failure, LocalOpenAIServer
+from ._scripted import ScriptedModel
+from ._types import Answer, Prompt, Request, Usage
+
+__all__ = [
+    "AGENT",
+    "SMALL_MODELS",
+    "Answer",
+    "CallLimits",
+    "Failure",
+    "LiteLLMModel",
+    "LocalOpenAIServer",
+    "NoModel",
+    "OnProgress",
+    "Progress",
+    "Prompt",
+    "Request",
+    "ScriptedModel",
+    "SubModel",
+    "Usage",
+    "answer_guest",
+    "ask_all",
+    "choose",
+    "open_model",
+]

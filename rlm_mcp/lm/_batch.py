@@ -1,0 +1,104 @@
+"""Many requests at once, in order, with progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from rlm_mcp.errors import SubLLMError
+
+from ._model import SubModel
+from ._types import Answer, Request, Usage
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is: `done` counts what is finished, `failed` those of them that failed."""
+
+    done: int
+    failed: int
+    total: int
+    usage: Usage
+
+
+OnProgress = Callable[[Progress], Awaitable[None]]
+
+
+async def ask_all(
+    model: SubModel,
+    requests: Sequence[Request],
+    *,
+    concurrency: int,
+    on_progress: OnProgress | None = None,
+) -> list[Answer | SubLLMError]:
+    """Ask every request and return, in the same order, its answer or its error.
+
+    At most `concurrency` calls are in flight. Progress is told at most every 0.2 s and once at
+    the end; an error in the callback ends the telling, never the batch. Cancelling this cancels
+    the calls in flight.
+    """
+    if concurrency < 1:
+        raise ValueError("concurrency must be at least 1")
+    results: list[Answer | SubLLMError | None] = [None] * len(requests)
+    waiting = iter(range(len(requests)))
+    usage = Usage()
+    finished = 0
+
+    async def work() -> None:
+        nonlocal usage, finished
+        for index in waiting:
+            result = results[index] = await _ask_one(model, requests[index])
+            usage += Usage.of(result) if isinstance(result, Answer) else Usage(1, 1)
+            finished += 1
+
+    def progress() -> Progress:
+        return Progress(finished, usage.failed, len(requests), usage)
+
+    async def tell() -> None:
+        told = 0
+        while True:
+            await anyio.sleep(PROGRESS_EVERY_S)
+            if finished > told:
+                told = finished
+                if not await _tell(on_progress, progress()):
+                    return
+
+    async with anyio.create_task_group() as outer:
+        if on_progress is not None:
+            outer.start_soon(tell)
+        async with anyio.create_task_group() as workers:
+            for _ in range(min(concurrency, len(requests))):
+                workers.start_soon(work)
+        outer.cancel_scope.cancel()
+    await _tell(on_progress, progress())
+    return [result for result in results if result is not None]
+
+
+async def _ask_one(model: SubModel, request: Request) -> Answer | SubLLMError:
+    try:
+        return await model.ask(request)
+    except SubLLMError as error:
+        return error
+    except Exception as error:
+        # A fault of ours in one call must not lose the answers that are already paid for.
+        logger.exception("a sub-model raised something other than SubLLMError")
+        name = type(error).__name__
+        return SubLLMError(f"the call failed inside rlm-mcp ({name}); see its log", kind="failed")
+
+
+async def _tell(on_progress: OnProgress | None, progress: Progress) -> bool:
+    if on_progress is None:
+        return True
+    try:
+        await on_progress(progress)
+    except Exception:
+        logger.debug("the progress of a batch could not be told", exc_info=True)
+        return False
+    return True

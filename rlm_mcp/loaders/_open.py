@@ -1,0 +1,144 @@
+"""The one way in: from what the caller named to an open bundle."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+
+from ..errors import BadRequestError, SourceError
+from ._bundle import Bundle, Origin, file_bundle
+from ._folder import Pack, Walk, pack_folder, take_spare
+from ._ignore import rules_above
+from ._pattern import Pattern, has_magic, split_glob
+from ._roots import Roots
+
+FORMATS = ("auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def open_source(
+    source: str,
+    roots: Roots,
+    *,
+    format: str = "auto",
+    pattern: str | None = None,
+    max_bytes: int,
+) -> Bundle:
+    """Open a file, a folder or a glob.
+
+    The files of a folder come with their paths relative to it, those of a glob relative to the
+    folder before its first wildcard.
+
+    Args:
+        source: a path, or a glob.
+        roots: what may be read.
+        format: one of `FORMATS`; with `bytes` a folder's binary files are kept.
+        pattern: which files of a folder.
+        max_bytes: how much may be loaded.
+
+    Raises:
+        BadRequestError: an argument cannot be used.
+        SourceError: the source is missing, outside of the roots, unreadable, empty or too large.
+    """
+    if format not in FORMATS:
+        raise BadRequestError(f"There is no format {format!r}. Formats: {', '.join(FORMATS)}.")
+    _check_scheme(source)
+    literal = not has_magic(source) or roots.exists(source)
+    if not literal:
+        if pattern is not None:
+            raise BadRequestError(
+                f"{source!r} has wildcards already: put pattern={pattern!r} into it, or name a "
+                "folder as the source."
+            )
+        base, below = split_glob(source)
+        # In a glob, as opposed to pattern=, a name without a slash means its folder alone.
+        return _open_folder(source, base, roots, format, Pattern("./" + below), max_bytes)
+    fd, info = roots.open(source)
+    if stat.S_ISDIR(info.st_mode):
+        os.close(fd)
+        chosen = Pattern(pattern) if pattern is not None else None
+        return _open_folder(source, source, roots, format, chosen, max_bytes)
+    if pattern is None and info.st_size <= max_bytes:
+        return file_bundle(fd, info, source)
+    os.close(fd)
+    if pattern is not None:
+        raise BadRequestError(f"{source!r} is a file; pattern= is for folders. Leave it out.")
+    raise SourceError(
+        f"{source!r} has {info.st_size:,} bytes; at most {max_bytes:,} fit into this space. Load a "
+        "part of it that was cut out into a file, or give the space more (RLM_MCP_MEMORY_MB)."
+    )
+
+
+def _check_scheme(source: str) -> None:
+    supported = "Files, folders and globs under an allowed folder can be loaded."
+    if source.startswith("file://"):
+        raise BadRequestError(f"Name the path itself, not a file:// address. {supported}")
+    if _URL.match(source):
+        raise SourceError(
+            f"{source!r} is an address, and addresses cannot be loaded yet. {supported} Save it to "
+            "a file first."
+        )
+    if source.startswith("space:"):
+        raise SourceError(f"Variables of other spaces cannot be loaded yet. {supported}")
+
+
+def _open_folder(
+    source: str, base: str, roots: Roots, format: str, pattern: Pattern | None, max_bytes: int
+) -> Bundle:
+    place = roots.resolve(base)
+    folder = roots.open_folder(base)
+    try:
+        walk = Walk(
+            real=place.real,
+            named=source,
+            max_bytes=max_bytes,
+            pattern=pattern,
+            rules=rules_above(place.real, place.start),
+            keep_binary=format == "bytes",
+        )
+        pack = pack_folder(folder, walk)
+        try:
+            notes = []
+            if not pack.entries and pack.spare:
+                take_spare(folder, walk, pack)
+                notes.append("Every file that matches is ignored by .gitignore; loaded anyway.")
+            if not pack.entries:
+                raise SourceError(_nothing(source, pattern, pack))
+            mtime = os.fstat(folder).st_mtime
+        except BaseException:
+            os.close(pack.fd)
+            raise
+    finally:
+        os.close(folder)
+    if pack.changed:
+        notes.append(f"{pack.changed:,} files changed while they were read.")
+    for reason, paths in pack.examples.items():
+        if reason != "binary":
+            more = pack.skipped[reason] - len(paths)
+            notes.append(f"{reason}: {', '.join(paths)}" + (f" and {more:,} more" if more else ""))
+    skipped = {reason: count for reason, count in sorted(pack.skipped.items()) if count}
+    return Bundle(
+        pack.fd,
+        pack.entries,
+        "folder",
+        Origin(source, pack.size, mtime),
+        skipped,
+        notes,
+    )
+
+
+def _nothing(source: str, pattern: Pattern | None, pack: Pack) -> str:
+    left_out = ", ".join(f"{count:,} {reason}" for reason, count in pack.skipped.items() if count)
+    if pattern is None:
+        text = f"The folder {source!r} has no files to load"
+    else:
+        inside = "" if has_magic(source) else f" in {source!r}"
+        text = f"No file matches {pattern.text!r}{inside}"
+    if not left_out:
+        return f"{text}. Check the path" + (
+            "; ** stands for any number of folders." if pattern is not None else "."
+        )
+    hint = "To load binary files, say format='bytes'. " if pack.skipped["binary"] else ""
+    return f"{text} (left out: {left_out}). {hint}A file that is named alone is always loaded."

@@ -1,0 +1,155 @@
+"""The arguments of each tool, and mistakes in them put into words."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import BadRequestError
+
+MAX_REPLY_CHARS = 20_000
+DEFAULT_REPLY_CHARS = 8_000
+
+SpaceName = Annotated[str | None, Field(description="the space; left out: this session's")]
+MaxChars = Annotated[
+    int, Field(ge=200, le=MAX_REPLY_CHARS, description="length of the reply, at most 20,000")
+]
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    space: SpaceName = None
+
+
+class LoadVariable(_Arguments):
+    """Arguments of `load_variable`."""
+
+    name: Annotated[str, Field(description="the variable to set")]
+    source: Annotated[
+        str | None,
+        Field(description="file, folder, glob (`src/**/*.py`), or space:OTHER/NAME"),
+    ] = None
+    value: Annotated[Any, Field(description="instead of a source: text, or any JSON value")] = None
+    format: Annotated[
+        Literal["auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv"],
+        Field(description="auto goes by the name and the content; csv and tsv give a DataFrame"),
+    ] = "auto"
+    pattern: Annotated[
+        str | None, Field(description="of a folder only these files, such as `*.py`")
+    ] = None
+
+
+class ExecCode(_Arguments):
+    """Arguments of `exec_code`."""
+
+    code: Annotated[str, Field(description="Python")]
+    timeout_s: Annotated[
+        float, Field(gt=0, le=86_400, description="seconds for the code; sub-LLM calls not counted")
+    ] = 120
+    max_chars: MaxChars = DEFAULT_REPLY_CHARS
+
+
+class Peek(_Arguments):
+    """Arguments of `peek`."""
+
+    target: Annotated[
+        str, Field(description='a variable or access path: docs["a.py"], rows[3]["text"], Out[2]')
+    ]
+    start: Annotated[int, Field(description="first unit; negative counts from the end")] = 0
+    length: Annotated[int | None, Field(description="how many units")] = None
+    unit: Literal["chars", "lines", "items"] = "chars"
+    find: Annotated[str | None, Field(description="regular expression to look for")] = None
+    context: Annotated[int, Field(ge=0, le=50, description="lines around each match")] = 2
+    max_chars: MaxChars = DEFAULT_REPLY_CHARS
+
+
+class SubLLM(_Arguments):
+    """Arguments of `sub_llm`."""
+
+    prompt: Annotated[
+        str, Field(description="{{name}} stands for a variable or access path, {{item}} see over")
+    ]
+    into: Annotated[str, Field(description="the variable that takes the answer")]
+    over: Annotated[
+        str | None, Field(description="a list variable: one call for each item, {{item}}")
+    ] = None
+    schema_: Annotated[
+        dict[str, Any] | None,
+        Field(alias="schema", description="JSON Schema: answers come back as checked data"),
+    ] = None
+    model: Annotated[str | None, Field(description="another model than the configured one")] = None
+    concurrency: Annotated[int | None, Field(ge=1, le=256)] = None
+
+
+class SaveVariable(_Arguments):
+    """Arguments of `save_variable`."""
+
+    name: Annotated[str, Field(description="a variable or access path")]
+    path: Annotated[str, Field(description="the file to write")]
+    format: Annotated[
+        Literal["auto", "text", "bytes", "json", "jsonl", "csv", "tsv", "md"],
+        Field(description="auto goes by the file's ending"),
+    ] = "auto"
+    overwrite: Annotated[bool, Field(description="replace the file if it exists")] = False
+
+
+class SpacesCall(_Arguments):
+    """Arguments of `spaces`."""
+
+    action: Literal[
+        "list", "info", "open", "fork", "undo", "checkpoint", "restore", "close", "delete"
+    ] = "list"
+    name: Annotated[
+        str | None, Field(description="open, fork: the new space; checkpoint, restore: the state")
+    ] = None
+    commit: Annotated[
+        int | None, Field(description="restore, fork: a commit from info's history")
+    ] = None
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
+    """Check the arguments of a call.
+
+    Raises:
+        BadRequestError: they do not fit; the text names each mistake and the arguments there are.
+    """
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        mistakes = []
+        for problem in error.errors(include_url=False, include_context=False)[:5]:
+            where = ".".join(str(part) for part in problem["loc"]) or "arguments"
+            if problem["type"] == "extra_forbidden":
+                mistakes.append(f"there is no argument `{where}`")
+            elif problem["type"] == "missing":
+                mistakes.append(f"`{where}` is missing")
+            else:
+                mistakes.append(f"`{where}`: {problem['msg']}")
+        names = ", ".join(field.alias or name for name, field in model.model_fields.items())
+        raise BadRequestError(f"{'; '.join(mistakes)}. Arguments: {names}") from None
+
+
+def check_name(name: str, what: str = "a variable") -> str:
+    """A name that can be a variable's.
+
+    Raises:
+        BadRequestError: it cannot.
+    """
+    shown = repr(name[:80])
+    if not name.isidentifier() or keyword.iskeyword(name):
+        suggestion = "".join(c if c.isalnum() or c == "_" else "_" for c in name[:40]).strip("_")
+        if suggestion and not suggestion.isidentifier():
+            suggestion = f"v_{suggestion}"
+        hint = f", such as {suggestion}" if suggestion.isidentifier() else ""
+        raise BadRequestError(
+            f"{shown} cannot be the name of {what}: use letters, digits and `_`{hint}"
+        )
+    if name.startswith("_") or name in ("Out", "In"):
+        raise BadRequestError(f"{shown} is a private name; choose one without `_` in front")
+    return name

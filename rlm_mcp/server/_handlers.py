@@ -1,0 +1,294 @@
+"""What each tool does: parse, call the space, render. Nothing here is worth testing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from ..errors import BadRequestError, RlmError
+from ..lm import Progress as LMProgress
+from ..lm import Usage, answer_guest
+from ..loaders import Bundle, inline, open_source, open_target
+from ..sandbox import Answer
+from ..space import Space
+from . import _arguments as args
+from . import _render as render
+from ._app import App
+from ._progress import Progress
+
+_COPY = "space:"
+
+
+@dataclass
+class Call:
+    """One call of a tool: the parts it works with, and what it has spent.
+
+    Args:
+        app: the server's parts.
+        progress: to the client.
+    """
+
+    app: App
+    progress: Progress
+    usage: Usage = field(default_factory=Usage)
+
+    async def space(self, name: str | None) -> Space:
+        """The space of the call, ready."""
+        handle = name or self.app.settings.space
+        await self.app.preparation.wait(self.progress.say)
+        return await self.app.spaces.use(handle, create=handle == self.app.settings.space)
+
+    def answer(self) -> Answer:
+        """Answers what guest code asks, and counts what that costs."""
+
+        async def answer(fields: dict[str, Any]) -> dict[str, Any]:
+            op = fields.pop("op", None)
+            if op != "sub_llm":
+                return {"refused": f"the server does not know {str(op)[:80]!r}"}
+            spent = self.usage
+
+            async def tell(progress: LMProgress) -> None:
+                self.usage = spent + progress.usage
+                self.progress.say(
+                    progress.done / max(progress.total, 1),
+                    f"sub-LLM calls: {progress.done} of {progress.total} done, "
+                    f"{progress.failed} failed",
+                )
+
+            try:
+                return await answer_guest(fields, self.app.model, tell)
+            except RlmError as error:
+                return {"refused": str(error)}
+
+        return answer
+
+
+async def load_variable(call: Call, given: args.LoadVariable) -> str:
+    """Set a variable from a source or an inline value."""
+    name = args.check_name(given.name)
+    if (given.source is None) == (given.value is None):
+        raise BadRequestError(
+            "give either `source` (a file, folder or glob) or `value` (text or JSON), not both"
+        )
+    space = await call.space(given.space)
+    if given.source is not None and given.source.startswith(_COPY):
+        return await _copy(call, space, name, given.source.removeprefix(_COPY))
+    bundle = await asyncio.to_thread(_open, call.app, given)
+    with bundle:
+        chosen = given.format if given.format != "auto" else bundle.format
+        loaded = await space.load(
+            name,
+            source=bundle.fd,
+            size=bundle.size,
+            entries=[(name, offset, length) for name, offset, length in bundle.entries],
+            kind=bundle.kind,
+            format=chosen,
+            hint=bundle.origin.path,
+        )
+        bundle.verify()
+    return render.loaded_text(name, loaded, space.handle, bundle.skipped, bundle.notes)
+
+
+def _open(app: App, given: args.LoadVariable) -> Bundle:
+    if given.source is None:
+        if given.pattern is not None:
+            raise BadRequestError("`pattern` is for folders; leave it out with `value`")
+        return inline(given.value)
+    return open_source(
+        given.source,
+        app.roots,
+        format=given.format,
+        pattern=given.pattern,
+        max_bytes=app.settings.limits.memory_mb << 20,
+    )
+
+
+async def _copy(call: Call, space: Space, name: str, place: str) -> str:
+    other, slash, target = place.partition("/")
+    if not slash or not target:
+        raise BadRequestError("a source in another space is written space:NAME/VARIABLE")
+    source = await call.space(other)
+    loaded = await source.copy_to(space, target, name)
+    return render.loaded_text(name, loaded, space.handle, {}, [])
+
+
+async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
+    """Run code; the second value says whether it failed."""
+    space = await call.space(given.space)
+    execution = await space.execute(
+        given.code,
+        timeout_s=given.timeout_s,
+        keep_chars=given.max_chars,
+        answer=call.answer(),
+    )
+    text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
+    return text, execution.failed
+
+
+async def peek(call: Call, given: args.Peek) -> str:
+    """Look at a part of a variable."""
+    space = await call.space(given.space)
+    return render.clean(
+        await space.peek(
+            target=given.target,
+            start=given.start,
+            length=given.length,
+            unit=given.unit,
+            find=given.find,
+            context=given.context,
+            max_chars=given.max_chars,
+        )
+    )
+
+
+async def sub_llm(call: Call, given: args.SubLLM) -> str:
+    """Ask the sub-model about variables."""
+    into = args.check_name(given.into)
+    space = await call.space(given.space)
+    request = {
+        "prompt": given.prompt,
+        "over": given.over,
+        "schema": given.schema_,
+        "model": given.model,
+        "concurrency": given.concurrency,
+    }
+    loaded = await space.ask(into, request, call.answer())
+    text = render.loaded_text(into, loaded, space.handle, {}, [])
+    return f"{text}\n[{render.usage_text(call.usage)}]"
+
+
+async def save_variable(call: Call, given: args.SaveVariable) -> str:
+    """Write a variable to a file."""
+    space = await call.space(given.space)
+    target = await asyncio.to_thread(open_target, given.path, call.app.roots, given.overwrite)
+    with target:
+        suffix = PurePath(given.path).suffix
+        written, used = await space.save(
+            given.name, target=target.fd, format=given.format, suffix=suffix
+        )
+        actual = os.fstat(target.fd).st_size
+        if actual != written:
+            raise BadRequestError(
+                f"only {actual:,} of {written:,} bytes reached the file; nothing was changed"
+            )
+        await asyncio.to_thread(target.commit)
+    return f"wrote {written:,} bytes to {given.path} as {used}"
+
+
+async def spaces(call: Call, given: args.SpacesCall) -> str:
+    """List spaces and act on them."""
+    return await _SPACES[given.action](call, given)
+
+
+async def _list(call: Call, _given: args.SpacesCall) -> str:
+    found = await asyncio.to_thread(call.app.spaces.list)
+    return render.list_text(found, call.app.settings.space)
+
+
+async def _info(call: Call, given: args.SpacesCall) -> str:
+    space = await call.space(given.space)
+    variables = await space.variables(100)
+    await space.settled()
+    app = call.app
+    history = await asyncio.to_thread(app.spaces.store.history, space.handle)
+    checkpoints = await asyncio.to_thread(app.spaces.store.checkpoints, space.handle)
+    return render.info_text(
+        app.spaces.info(space.handle), variables, history, checkpoints,
+        app.settings.limits.memory_mb, app.model_name,
+    )  # fmt: skip
+
+
+async def _open_space(call: Call, given: args.SpacesCall) -> str:
+    await call.app.preparation.wait(call.progress.say)
+    space, new = await call.app.spaces.open(given.space or given.name)
+    state = "new and empty" if new else "open, with all it held"
+    return f'space {space.handle} is {state}; pass space="{space.handle}" to use it'
+
+
+async def _fork(call: Call, given: args.SpacesCall) -> str:
+    handle = given.space or call.app.settings.space
+    await call.app.preparation.wait(call.progress.say)
+    fork, commit = await call.app.spaces.fork(handle, given.name, given.commit)
+    return (
+        f"space {fork.handle} is a fork of {handle} as of execution {commit.execution}; "
+        f'the two are independent. Pass space="{fork.handle}" to use it'
+    )
+
+
+async def _undo(call: Call, given: args.SpacesCall) -> str:
+    space = await call.space(given.space)
+    await space.settled()
+    history = await asyncio.to_thread(call.app.spaces.store.history, space.handle)
+    if len(history) < 2:
+        raise BadRequestError(f"space {space.handle} has nothing to undo")
+    undone = history[0]
+    head = await space.move_to(history[1].id)
+    return (
+        f"undone: {render.clean(undone.label)[:80]!r}; space {space.handle} is at execution "
+        f"{head.execution} (commit {head.id}). To take this back: "
+        f'spaces(action="restore", commit={undone.id}, space="{space.handle}")'
+    )
+
+
+async def _checkpoint(call: Call, given: args.SpacesCall) -> str:
+    if not given.name:
+        raise BadRequestError('a checkpoint wants a name: spaces(action="checkpoint", name=...)')
+    space = await call.space(given.space)
+    await space.settled()
+    store = call.app.spaces.store
+    name = given.name[:100]
+    commit = await asyncio.to_thread(store.checkpoint, space.handle, name)
+    return (
+        f"checkpoint {name!r} of space {space.handle} is commit {commit.id}; come back with "
+        f'spaces(action="restore", name={json.dumps(name)})'
+    )
+
+
+async def _restore(call: Call, given: args.SpacesCall) -> str:
+    space = await call.space(given.space)
+    store = call.app.spaces.store
+    known = await asyncio.to_thread(store.checkpoints, space.handle)
+    number = given.commit
+    if given.name is not None:
+        if given.name not in known:
+            names = ", ".join(known) or "none"
+            raise BadRequestError(f"there is no checkpoint {given.name!r}; there are: {names}")
+        number = known[given.name]
+    if number is None:
+        raise BadRequestError("restore wants the name of a checkpoint or a commit")
+    await space.settled()
+    head = await space.move_to(number)
+    return f"space {space.handle} is at commit {head.id}, execution {head.execution}"
+
+
+async def _close(call: Call, given: args.SpacesCall) -> str:
+    handle = given.space or call.app.settings.space
+    await call.app.spaces.close(handle)
+    return (
+        f'space {handle} is closed and kept; spaces(action="open", space="{handle}") opens it again'
+    )
+
+
+async def _delete(call: Call, given: args.SpacesCall) -> str:
+    if not given.space:
+        raise BadRequestError("delete wants the space by name, since it cannot be undone")
+    await call.app.spaces.delete(given.space)
+    return f"space {given.space} is deleted"
+
+
+_SPACES: dict[str, Callable[[Call, args.SpacesCall], Awaitable[str]]] = {
+    "list": _list,
+    "info": _info,
+    "open": _open_space,
+    "fork": _fork,
+    "undo": _undo,
+    "checkpoint": _checkpoint,
+    "restore": _restore,
+    "close": _close,
+    "delete": _delete,
+}

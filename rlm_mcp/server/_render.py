@@ -1,0 +1,199 @@
+"""Replies as text: exact, short, and naming the next call where something was cut."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+
+from ..lm import Usage
+from ..space import Execution, Loaded, SpaceInfo, Variable
+from ..store import Commit
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+MAX_CHANGES = 20
+
+
+def clean(text: str) -> str:
+    """Text without what a terminal or a reader could be misled by.
+
+    Control characters (but newlines and tabs), invisible and direction-changing ones become
+    escapes; lone surrogates, which no transport takes, become question marks.
+    """
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = text.replace("\r\n", "\n")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def cut(text: str, limit: int, hint: str) -> str:
+    """Text of at most `limit` characters; its end gives way to a hint if it is longer."""
+    if len(text) <= limit:
+        return text
+    note = f"\n[{len(text) - limit:,} more characters cut; {hint}]"
+    return text[: max(0, limit - len(note))] + note
+
+
+def execution_text(execution: Execution, space: str, usage: Usage, max_chars: int) -> str:
+    """The reply to `exec_code`."""
+    footer = _footer(execution, space, usage)
+    body = [_value(execution), clean(execution.error or ""), _stopped(execution)]
+    body += [_changes(execution), *(f"note: {clean(note)}" for note in execution.notes)]
+    rest = "\n".join(part for part in body if part)
+    rest = cut(rest, max(max_chars - len(footer) - 400, 200), "print less of it")
+    room = max_chars - len(rest) - len(footer) - 2
+    output = _output(execution, max(room, 200))
+    if not output and not rest:
+        output = "(no output)"
+    return "\n".join(part for part in (output, rest, footer) if part)
+
+
+def _output(execution: Execution, room: int) -> str:
+    kept = execution.output + execution.tail
+    if len(kept) >= execution.total and len(clean(kept)) <= room:
+        return clean(kept).rstrip("\n")
+    number = execution.number
+    lost = execution.lost is not None
+    where = "" if lost else f'; all of it: peek("Out[{number}]", start=...) or find=...'
+    note = f"\n[... {execution.total:,} characters printed, the middle is cut{where} ...]\n"
+    part = max((room - len(note)) // 2, 50)
+    head = clean(kept[:part])[:part]
+    tail = clean(kept[-part:])[-part:]
+    return head.rstrip("\n") + note + tail.strip("\n")
+
+
+def _value(execution: Execution) -> str:
+    return "" if execution.value is None else f"=> {clean(execution.value)}"
+
+
+def _stopped(execution: Execution) -> str:
+    if execution.lost is not None:
+        return (
+            f"LOST: {execution.lost}. Nothing of this execution remains; the space is as it was "
+            f"before it. Split the work into smaller steps"
+            + (", or raise timeout_s." if "deadline" in execution.lost else ".")
+        )
+    if execution.stopped == "timeout":
+        return (
+            f"STOPPED after {execution.seconds:.1f} s (timeout_s). Variables and output are kept; "
+            "go on from them, or raise timeout_s."
+        )
+    if execution.stopped:
+        return "STOPPED: the call was cancelled. Variables and output are kept."
+    return ""
+
+
+_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def _changes(execution: Execution) -> str:
+    lines = []
+    for change in execution.changes[:MAX_CHANGES]:
+        brief = f": {clean(change.brief)}" if change.brief else ""
+        lines.append(f"{_SIGNS.get(change.kind, '~')} {clean(change.name)}{brief}")
+    left = len(execution.changes) - MAX_CHANGES
+    if left > 0:
+        lines.append(f"({left} more variables changed: show_vars() lists all)")
+    return "\n".join(lines)
+
+
+def _footer(execution: Execution, space: str, usage: Usage) -> str:
+    parts = [f"space {space}", f"execution {execution.number}", _seconds(execution.seconds)]
+    if usage.calls:
+        parts.append(usage_text(usage))
+    return f"[{', '.join(parts)}]"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def usage_text(usage: Usage) -> str:
+    """What sub-LLM calls cost."""
+    calls = f"{usage.calls} sub-LLM call{'s' if usage.calls != 1 else ''}"
+    if usage.failed:
+        calls += f" ({usage.failed} failed)"
+    tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
+    usd = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
+    return f"{calls}, {tokens}, {usd}"
+
+
+def loaded_text(
+    name: str, loaded: Loaded, space: str, skipped: dict[str, int], notes: Sequence[str]
+) -> str:
+    """The reply to `load_variable`."""
+    lines = [f"{name}: {clean(loaded.preview)}"]
+    if skipped:
+        total = sum(skipped.values())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
+        lines.append(f"left out {total:,}: {reasons}")
+    lines += [f"note: {clean(note)}" for note in (*notes, *loaded.notes)]
+    lines.append(f"[space {space}, {_seconds(loaded.seconds)}]")
+    return "\n".join(lines)
+
+
+def list_text(spaces: Sequence[SpaceInfo], default: str) -> str:
+    """The reply to `spaces(action="list")`."""
+    if not spaces:
+        return f"no spaces yet; `{default}` is made by the first call that uses it"
+    lines = []
+    for info in spaces[:50]:
+        row = info.row
+        state = f"busy with {info.doing}" if info.doing else "open" if info.open else "closed"
+        mark = " (this session's)" if row.handle == default else ""
+        origin = f", fork of {row.origin}" if row.origin else ""
+        lines.append(
+            f"{row.handle}{mark}: {state}, {row.head.execution} executions, "
+            f"{_size(row.head.size)}, used {_ago(row.used)}{origin}"
+        )
+    if len(spaces) > 50:
+        lines.append(f"({len(spaces) - 50} older ones are not shown; name one to use it)")
+    return "\n".join(lines)
+
+
+def info_text(
+    info: SpaceInfo,
+    variables: Sequence[Variable],
+    history: Sequence[Commit],
+    checkpoints: dict[str, int],
+    memory_mb: int,
+    model: str,
+) -> str:
+    """The reply to `spaces(action="info")`."""
+    head = info.row.head
+    lines = [
+        f"space {info.row.handle}: {head.execution} executions, memory {_size(head.size)} of "
+        f"{memory_mb:,} MB, sub-model {model}",
+        f"variables ({len(variables)}):" if variables else "no variables",
+        *(f"  {variable.name}: {clean(variable.brief)}" for variable in variables),
+        "history, newest first (commit: what made it):",
+    ]
+    for commit in history[:10]:
+        lines.append(
+            f"  {commit.id}: execution {commit.execution}, {_size(commit.pages * 4096)} new, "
+            f"{_ago(commit.created)}: {clean(commit.label)[:60]}"
+        )
+    if len(history) > 10:
+        lines.append(f"  ({len(history) - 10} older commits, down to {history[-1].id})")
+    if checkpoints:
+        named = ", ".join(f"{name} = {number}" for name, number in checkpoints.items())
+        lines.append(f"checkpoints: {named}")
+    return "\n".join(lines)
+
+
+def _size(size: int) -> str:
+    if size < 1 << 20:
+        return f"{size / 1024:.0f} KB"
+    return f"{size / (1 << 20):,.0f} MB"
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0, time.time() - moment)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines that are not empty, one below the other."""
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,158 @@
+"""Settings: flags, then `RLM_MCP_*` variables, then a `rlm-mcp.toml`, then defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path, user_config_path, user_state_path
+
+from .errors import BadRequestError
+from .space import Limits, check_handle, new_handle
+
+_NAMES = {
+    # name in the file: (variable, type)
+    "home": ("RLM_MCP_HOME", str),
+    "cache": ("RLM_MCP_CACHE", str),
+    "allow": ("RLM_MCP_ALLOW", list),
+    "space": ("RLM_MCP_SPACE", str),
+    "sub_model": ("RLM_MCP_SUB_MODEL", str),
+    "memory_mb": ("RLM_MCP_MEMORY_MB", int),
+    "running": ("RLM_MCP_RUNNING", int),
+    "history": ("RLM_MCP_HISTORY", int),
+    "history_mb": ("RLM_MCP_HISTORY_MB", int),
+    "durability": ("RLM_MCP_DURABILITY", str),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server is configured with.
+
+    Args:
+        home: folder of the spaces, and of everything that must not be lost.
+        cache: folder of the compiled guest and the base image, which can be made again.
+        allow: folders that sources are read from and targets written to; the first is what
+            relative paths are relative to.
+        space: the default space of this process.
+        sub_model: the model of sub-LLM calls, or `None` for what the environment suggests.
+        limits: of spaces.
+    """
+
+    home: Path
+    cache: Path
+    allow: tuple[Path, ...]
+    space: str
+    sub_model: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+def config_file(environ: Mapping[str, str]) -> Path:
+    """Where the settings file is looked for. Never the working folder: a file that comes with a
+    repository must not decide what a server may read."""
+    named = environ.get("RLM_MCP_CONFIG")
+    return Path(named) if named else user_config_path("rlm-mcp") / "rlm-mcp.toml"
+
+
+def load_settings(
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Bring the sources of settings together.
+
+    Args:
+        flags: values from the command line by their name in the file; `None` is not given.
+        environ: the environment; `os.environ` if left out.
+
+    Raises:
+        BadRequestError: a value cannot be used; the text says which and where it is from.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Any] = {}
+    path = config_file(environ)
+    for name, value in _read(path).items():
+        found[name] = _typed(name, value, f"`{name}` in {path}")
+    for name, (variable, _) in _NAMES.items():
+        if environ.get(variable):
+            found[name] = _typed(name, environ[variable], variable)
+    for name, value in (flags or {}).items():
+        if value is not None and value != ():
+            found[name] = _typed(name, value, f"--{name.replace('_', '-')}")
+    return Settings(
+        home=_folder(found.get("home"), user_state_path("rlm-mcp")),
+        cache=_folder(found.get("cache"), user_cache_path("rlm-mcp")),
+        allow=_roots(found.get("allow", []), environ),
+        space=_space(found.get("space"), environ),
+        sub_model=found.get("sub_model"),
+        limits=_limits(found),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadRequestError(f"the settings file {path} cannot be read: {error}") from error
+    unknown = sorted(found.keys() - _NAMES.keys())
+    if unknown:
+        raise BadRequestError(
+            f"{path} has unknown settings: {', '.join(unknown)}; known are {', '.join(_NAMES)}"
+        )
+    return found
+
+
+def _typed(name: str, value: Any, where: str) -> Any:
+    kind = _NAMES[name][1]
+    if kind is list:
+        parts = value.split(os.pathsep) if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or not all(isinstance(p, str) for p in parts):
+            raise BadRequestError(f"{where} must be a list of paths")
+        return [part for part in parts if part]
+    if kind is int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = 0
+        if number < 1 or isinstance(value, bool):
+            raise BadRequestError(f"{where} must be a whole number above 0, not {value!r}")
+        return number
+    if not isinstance(value, str):
+        raise BadRequestError(f"{where} must be text, not {value!r}")
+    return value
+
+
+def _folder(value: str | None, default: Path) -> Path:
+    return Path(value).expanduser().absolute() if value else default
+
+
+def _roots(allowed: list[str], environ: Mapping[str, str]) -> tuple[Path, ...]:
+    project = environ.get("CLAUDE_PROJECT_DIR")
+    first = Path(project) if project and Path(project).is_dir() else Path.cwd()
+    return (first, *(Path(path).expanduser().absolute() for path in allowed))
+
+
+def _space(named: str | None, environ: Mapping[str, str]) -> str:
+    if named:
+        return check_handle(named)
+    session = environ.get("CLAUDE_CODE_SESSION_ID", "")
+    try:
+        return check_handle(session)
+    except BadRequestError:
+        return new_handle()
+
+
+def _limits(found: Mapping[str, Any]) -> Limits:
+    durability = found.get("durability", "background")
+    if durability not in ("background", "sync"):
+        raise BadRequestError(f"durability is `background` or `sync`, not {durability!r}")
+    known = {item.name for item in fields(Limits)}
+    given = {name: value for name, value in found.items() if name in known}
+    limits = replace(Limits(), sync=durability == "sync", **given)
+    if limits.memory_mb > 4096 or limits.memory_mb < 128:
+        raise BadRequestError("memory_mb (RLM_MCP_MEMORY_MB) must be between 128 and 4096")
+    return limits

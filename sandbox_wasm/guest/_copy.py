@@ -1,0 +1,48 @@
+"""Values that go from one space to another. Pickles are made and read inside guests only."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+from ._text import Source
+
+_READ = 32 << 20
+
+
+class CopyError(Exception):
+    """A value cannot be copied; the text says why."""
+
+
+def pickled(value: Any) -> bytes:
+    """A value as bytes, with the classes and functions that it needs.
+
+    Raises:
+        CopyError: it holds something that is bound to this interpreter.
+    """
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(value)
+    except Exception as error:
+        raise CopyError(
+            f"a {type(value).__name__} cannot be copied ({type(error).__name__}: "
+            f"{str(error)[:200]}); copy what it was made from, or fork the space"
+        ) from None
+    return data
+
+
+def read(source: Source) -> Any:
+    """The value that another space pickled.
+
+    Raises:
+        CopyError: it cannot be read here.
+    """
+    parts = (source.read(at, _READ) for at in range(0, source.size, _READ))
+    try:
+        return pickle.load(io.BytesIO(b"".join(parts)))  # noqa: S301 - inside the sandbox
+    except Exception as error:
+        raise CopyError(
+            f"the value cannot be read in this space ({type(error).__name__}: {str(error)[:200]})"
+        ) from None

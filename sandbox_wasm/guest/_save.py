@@ -1,0 +1,404 @@
+"""Turning a value into the bytes of a file.
+
+JSON is written so that every reader takes it: what is not a number becomes null, as in pandas and
+JavaScript, and text stays readable. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import decimal
+import enum
+import io
+import json
+import math
+import pathlib
+import sys
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from typing import Any
+
+__all__ = ["FORMATS", "SaveError", "serialize"]
+
+FORMATS = ("text", "json", "jsonl", "csv", "tsv", "md", "bytes")
+
+_BY_SUFFIX = {
+    "json": "json", "geojson": "json", "ipynb": "json", "jsonl": "jsonl", "ndjson": "jsonl",
+    "csv": "csv", "tsv": "tsv", "md": "md", "markdown": "md", "txt": "text", "text": "text",
+    "log": "text",
+}  # fmt: skip
+_CHUNK = 4 << 20
+_INDENTED = 200_000
+"""Characters of JSON up to which it is indented for people."""
+_ROWS = 10_000
+
+
+class SaveError(Exception):
+    """A value cannot be written in a format; the text says what would work."""
+
+
+def serialize(value: Any, format: str, path_suffix: str) -> tuple[Iterator[bytes], str]:
+    """Write a value in a format.
+
+    Args:
+        value: the value.
+        format: `auto` or one of `FORMATS`.
+        path_suffix: the suffix of the file's name, which decides what `auto` means.
+
+    Returns:
+        The file's content in pieces of a few MB, and the format. Going through the pieces may
+        raise too.
+
+    Raises:
+        SaveError: the value has no form in this format.
+    """
+    if format == "auto":
+        format = _recognise(value, path_suffix.lower().removeprefix("."))
+    writers: dict[str, Callable[[Any], Iterator[bytes]]] = {
+        "text": _text,
+        "json": _json,
+        "jsonl": _json_lines,
+        "csv": lambda value: _table(value, ","),
+        "tsv": lambda value: _table(value, "\t"),
+        "md": _markdown,
+        "bytes": _bytes,
+    }
+    if format not in writers:
+        raise SaveError(f"There is no format {format!r}. Formats: auto, {', '.join(FORMATS)}.")
+    return writers[format](value), format
+
+
+def _recognise(value: Any, suffix: str) -> str:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return "bytes"
+    if isinstance(value, str):
+        # Text for a .csv or .jsonl file is what the code has made itself; only JSON is unclear.
+        return "json" if _BY_SUFFIX.get(suffix) == "json" and not _is_json(value) else "text"
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
+    if _is_frame(value):
+        return "csv"
+    if _is_text_list(value):
+        return "text"
+    return "json"
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[", '"')):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _text(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        return _encoded(value)
+    if _is_text_list(value):
+        return _joined(line + "\n" for line in value)
+    if isinstance(value, (int, float)):
+        return iter([f"{value}\n".encode()])
+    raise SaveError(
+        f"As text a str or a list of str can be saved, not {_kind(value)}. Say format='json' "
+        "(or end the name in .json), or make it a str first."
+    )
+
+
+def _bytes(value: Any) -> Iterator[bytes]:
+    if type(value) is bytes:
+        return iter([value])
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return iter([bytes(value)])
+    raise SaveError(
+        f"As bytes only bytes can be saved, not {_kind(value)}. Say format='text' or 'json'."
+    )
+
+
+def _encoded(text: str) -> Iterator[bytes]:
+    for start in range(0, len(text), _CHUNK):
+        try:
+            yield text[start : start + _CHUNK].encode()
+        except UnicodeEncodeError as error:
+            raise SaveError(
+                f"The text holds half of a surrogate pair at character {start + error.start:,}. "
+                "Save text.encode('utf-8', 'replace') instead."
+            ) from None
+
+
+def _joined(pieces: Iterable[str]) -> Iterator[bytes]:
+    """Put short pieces together into long ones."""
+    waiting: list[str] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _CHUNK:
+            yield from _encoded("".join(waiting))
+            waiting, size = [], 0
+    yield from _encoded("".join(waiting))
+
+
+def _json(value: Any) -> Iterator[bytes]:
+    text = _dumps(value)
+    if len(text) <= _INDENTED and isinstance(value, (Mapping, list, tuple)):
+        text = _dumps(value, indent=2)
+    return _joined((text, "\n"))
+
+
+def _json_lines(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        return _encoded(value)
+    if _is_frame(value):
+        return _joined(_dumps(row) + "\n" for row in _records(value))
+    if isinstance(value, (Mapping, bytes, bytearray)) or not isinstance(value, Iterable):
+        raise SaveError(
+            f"As JSON Lines a list can be saved, not {_kind(value)}. Save a list, such as "
+            "list(x.items()) of a dict, or say format='json'."
+        )
+    return _joined(_dumps(item) + "\n" for item in value)
+
+
+def _dumps(value: Any, indent: int | None = None) -> str:
+    try:
+        try:
+            text = json.dumps(
+                value, ensure_ascii=False, allow_nan=False, default=_default, indent=indent
+            )
+        except ValueError as error:
+            if "Circular" in str(error):
+                raise SaveError(
+                    "The value contains itself, so it has no JSON form. Save a part of it."
+                ) from None
+            finite = _finite(value)
+            text = json.dumps(
+                finite, ensure_ascii=False, allow_nan=False, default=_default, indent=indent
+            )
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:  # half of a surrogate pair, which JSON can say in ASCII
+                text = json.dumps(json.loads(text), indent=indent)
+    except RecursionError:
+        raise SaveError("The value is nested too deeply for JSON. Save a part of it.") from None
+    except TypeError as error:
+        if "keys must be" in str(error):
+            raise SaveError(
+                "A dict in it has keys that JSON cannot say (only text and numbers): convert "
+                "them, such as {str(k): v for k, v in x.items()}."
+            ) from None
+        raise SaveError(f"The value has no JSON form: {error}. Convert it first.") from None
+    return text
+
+
+def _default(value: Any) -> Any:
+    """The JSON form of what json does not know."""
+    if _is_frame(value):
+        return _records(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _finite(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, (set, frozenset, Set)):
+        try:
+            return _finite(sorted(value))
+        except TypeError:
+            return _finite(list(value))
+    if isinstance(value, Mapping):
+        return _finite(dict(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise SaveError(
+            f"The value holds {type(value).__name__}, which JSON cannot say. Decode it to text "
+            "first, or base64.b64encode(x).decode(); or save it alone with format='bytes'."
+        )
+    module = type(value).__module__.partition(".")[0]
+    if module == "numpy" and hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    if module == "pandas":
+        if hasattr(value, "tolist"):
+            return _finite(value.tolist())
+        if type(value).__name__ in ("NAType", "NaTType"):
+            return None
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (decimal.Decimal, pathlib.PurePath, uuid.UUID, datetime.timedelta)):
+        return str(value)
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    if isinstance(value, Iterable):
+        return _finite(list(value))
+    raise SaveError(
+        f"The value holds {_kind(value)}, which has no JSON form. Convert it first, such as with "
+        "str(x) or vars(x)."
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for every float that is no number; itself where there is none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {
+            key if not isinstance(key, float) or math.isfinite(key) else str(key): _finite(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _is_frame(value: Any) -> bool:
+    pandas: Any = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series))
+
+
+def _framed(value: Any) -> Any:
+    """A DataFrame whose index, unless it only counts the rows, is among the columns."""
+    pandas: Any = sys.modules["pandas"]
+    frame = value.to_frame() if isinstance(value, pandas.Series) else value
+    return frame if isinstance(frame.index, pandas.RangeIndex) else frame.reset_index()
+
+
+def _records(value: Any) -> list[Any]:
+    pandas: Any = sys.modules["pandas"]
+    if isinstance(value, pandas.Series):
+        items: list[Any] = value.tolist()
+        return _finite(items)  # type: ignore[no-any-return]
+    rows: list[Any] = _framed(value).to_dict("records")
+    return [{str(key): _finite(item) for key, item in row.items()} for row in rows]
+
+
+def _is_text_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+
+
+def _rows(value: Any, what: str) -> Iterator[list[Any]]:
+    """The rows of a table, its header first."""
+    if isinstance(value, Mapping):
+        columns = list(value)
+        lists = [value[column] for column in columns]
+        if not columns or not all(isinstance(one, (list, tuple)) for one in lists):
+            yield ["key", "value"]
+            yield from ([key, item] for key, item in value.items())
+        elif len({len(one) for one in lists}) > 1:
+            raise SaveError(f"The columns have different lengths, so they are no {what}.")
+        else:
+            yield columns
+            yield from (list(row) for row in zip(*lists, strict=True))
+        return
+    rows = [_row(row) for row in value]
+    if rows and all(isinstance(row, dict) for row in rows):
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        yield columns
+        yield from ([row.get(column) for column in columns] for row in rows)
+    elif all(isinstance(row, (list, tuple)) for row in rows):
+        yield from (list(row) for row in rows)
+    elif not any(isinstance(row, (dict, list, tuple)) for row in rows):
+        yield ["value"]
+        yield from ([row] for row in rows)
+    else:
+        raise SaveError(
+            f"The rows are of different kinds, so they are no {what}. Make them all dicts or all "
+            "lists."
+        )
+
+
+def _row(row: Any) -> Any:
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    if hasattr(row, "_asdict"):
+        return dict(row._asdict())
+    return dict(row) if isinstance(row, Mapping) else row
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return ""
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        return _dumps(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bytes, bytearray)):
+        raise SaveError("A cell holds bytes. Decode them to text first.")
+    return str(value)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray))
+
+
+def _table(value: Any, separator: str) -> Iterator[bytes]:
+    if isinstance(value, str):
+        return _encoded(value)
+    if _is_frame(value):
+        return _frame_table(_framed(value), separator)
+    if not _is_table(value):
+        raise SaveError(
+            f"As a table a DataFrame, a list of dicts or a list of lists can be saved, not "
+            f"{_kind(value)}. Say format='json'."
+        )
+    return _joined(_written(_rows(value, "table"), separator))
+
+
+def _written(rows: Iterator[list[Any]], separator: str) -> Iterator[str]:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, lineterminator="\n")
+    for row in rows:
+        writer.writerow([_cell(cell) for cell in row])
+        if out.tell() >= _CHUNK:
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue()
+
+
+def _frame_table(frame: Any, separator: str) -> Iterator[bytes]:
+    for start in range(0, max(len(frame), 1), _ROWS):
+        part = frame.iloc[start : start + _ROWS]
+        text = part.to_csv(sep=separator, index=False, header=not start, lineterminator="\n")
+        yield from _encoded(text)
+
+
+def _markdown(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        return _encoded(value)
+    if _is_frame(value):
+        frame = _framed(value)
+        rows = iter([list(frame.columns), *frame.astype(object).values.tolist()])
+        return _joined(_markdown_table(rows))
+    if _is_text_list(value):
+        return _joined("- " + line.replace("\n", "\n  ") + "\n" for line in value)
+    if not _is_table(value):
+        raise SaveError(
+            f"As Markdown a str, a list of dicts or a DataFrame can be saved, not {_kind(value)}. "
+            "Make it a str first."
+        )
+    return _joined(_markdown_table(_rows(value, "table")))
+
+
+def _markdown_table(rows: Iterator[list[Any]]) -> Iterator[str]:
+    width = 0
+    for row in rows:
+        cells = [_markdown_cell(cell) for cell in row]
+        if not width:
+            width = len(cells)
+            yield "| " + " | ".join(cells) + " |\n" + "|" + " --- |" * width + "\n"
+        else:
+            cells += [""] * (width - len(cells))
+            yield "| " + " | ".join(cells) + " |\n"
+
+
+def _markdown_cell(value: Any) -> str:
+    text = str(_cell(value)).replace("\\", "\\\\").replace("|", "\\|")
+    return text.replace("\r\n", "<br>").replace("\n", "<br>").replace("\r", "<br>")

@@ -1,0 +1,84 @@
+"""Which variables an execution added, changed or removed, and the list of all of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from ._preview import brief, label, length_of, type_name
+
+_DESCRIBED = 100  # changes with a full brief; beyond that an agent reads the names at most
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The variables before an execution.
+
+    It holds the objects themselves, because an id is used again once its object is gone. It must
+    not outlive the execution: until then nothing it holds is freed.
+    """
+
+    values: dict[str, Any]
+    lengths: dict[str, int | None]
+    briefs: dict[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+
+def visible(namespace: dict[str, Any], hidden: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """The variables of the user: no private names, modules or helpers."""
+    for name, value in list(namespace.items()):
+        # A key may be any object that guest code put into globals().
+        if type(name) is not str or name[:1] == "_" or name in hidden:
+            continue
+        if not issubclass(type(value), ModuleType):
+            yield name, value
+
+
+def snapshot(
+    namespace: dict[str, Any], mentioned: set[str], hidden: frozenset[str] = frozenset()
+) -> Snapshot:
+    """Remember the variables. Those `mentioned` in the code are also compared by their brief."""
+    values = dict(visible(namespace, hidden))
+    lengths = {name: length_of(value) for name, value in values.items()}
+    briefs = {name: brief(values[name]) for name in mentioned if name in values}
+    return Snapshot(values, lengths, briefs, hidden)
+
+
+def changes(before: Snapshot, namespace: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is different now: entries with `name`, `kind` (added, changed, removed) and `brief`.
+
+    The values of more than 100 changes are described by type and size only.
+    """
+    found: list[tuple[str, str, Any]] = []
+    seen = set()
+    values, lengths, briefs = before.values, before.lengths, before.briefs
+    for name, value in visible(namespace, before.hidden):
+        seen.add(name)
+        if name not in values:
+            found.append((name, "added", value))
+        elif (
+            values[name] is not value
+            or lengths[name] != length_of(value)
+            or (name in briefs and briefs[name] != brief(value))
+        ):
+            found.append((name, "changed", value))
+    entries = [
+        {"name": name, "kind": kind, "brief": brief(value) if i < _DESCRIBED else label(value)}
+        for i, (name, kind, value) in enumerate(found)
+    ]
+    gone = [name for name in values if name not in seen]
+    return entries + [{"name": name, "kind": "removed", "brief": ""} for name in gone]
+
+
+def summary(
+    namespace: dict[str, Any], limit: int, hidden: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """The first `limit` variables: entries with `name`, `type`, `size` and `brief`."""
+    entries: list[dict[str, Any]] = []
+    for name, value in visible(namespace, hidden):
+        if len(entries) >= limit:
+            break
+        kind = type_name(type(value))
+        size = label(value).removeprefix(kind).strip()
+        entries.append({"name": name, "type": kind, "size": size, "brief": brief(value)})
+    return entries

@@ -1,0 +1,140 @@
+"""Fixtures: the real sandbox, prepared once for the machine, and clients of a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.client.client import Client
+
+from rlm_mcp.lm import SubModel
+from rlm_mcp.sandbox import Cache, Preparation
+from rlm_mcp.server import make_server
+from rlm_mcp.settings import Settings, load_settings
+from rlm_mcp.space import Limits, Spaces
+from rlm_mcp.store import Store
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def sandbox_cache() -> Cache:
+    """The user's own cache; on a machine that has none this compiles the guest, once."""
+    cache = Cache(load_settings({}).cache)
+    command = [sys.executable, "-P", "-m", "rlm_mcp.sandbox.prepare", str(cache.folder)]
+    said = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = json.loads(line)
+            text = told.get("error") or f"{told['text']} {told['part']:.0%}"
+            if text != said:
+                print(f"\r{text}   ", end="", file=sys.__stderr__, flush=True)
+                said = text
+    assert process.returncode == 0, said
+    return cache
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sandbox_cache: Cache) -> Settings:
+    """Settings with a home of their own, and one allowed folder, `work`, for sources."""
+    work = tmp_path / "work"
+    work.mkdir()
+    return Settings(home=tmp_path / "home", cache=sandbox_cache.folder, allow=(work,), space="main")
+
+
+@pytest.fixture
+def work(settings: Settings) -> Path:
+    """The folder that sources are read from and targets written to."""
+    return settings.allow[0]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the client of a tool sees."""
+
+    text: str
+    failed: bool
+
+
+class Agent:
+    """A client of the server, as an agent's harness is one."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(self, tool: str, /, **arguments: Any) -> Reply:
+        """Call a tool."""
+        result = await self.client.call_tool(tool, arguments)
+        assert result.structured_content is None
+        (content,) = result.content
+        assert content.type == "text"
+        return Reply(content.text, bool(result.is_error))
+
+    async def run(self, code: str, /, **arguments: Any) -> str:
+        """Run code that must work; returns the reply."""
+        reply = await self.call("exec_code", code=code, **arguments)
+        assert not reply.failed, reply.text
+        return reply.text
+
+    async def fails(self, tool: str, /, **arguments: Any) -> str:
+        """Call a tool in a way that must fail; returns the error."""
+        reply = await self.call(tool, **arguments)
+        assert reply.failed, reply.text
+        return reply.text
+
+
+Connect = Callable[..., AbstractAsyncContextManager[Agent]]
+
+
+@pytest.fixture
+def connect(settings: Settings) -> Connect:
+    """Makes a server and a client of it, in this process, over the real protocol.
+
+    Its arguments: `model` answers sub-LLM calls, `mode` is the era of the protocol, `limits`
+    replace the space's, all others replace settings.
+    """
+
+    @contextlib.asynccontextmanager
+    async def connect(
+        model: SubModel | None = None,
+        mode: str = "auto",
+        limits: Limits | None = None,
+        **changes: Any,
+    ) -> AsyncIterator[Agent]:
+        chosen = replace(settings, **changes)
+        if limits is not None:
+            chosen = replace(chosen, limits=limits)
+        async with Client(make_server(chosen, model), mode=mode) as client:
+            yield Agent(client)
+
+    return connect
+
+
+@pytest.fixture
+async def agent(connect: Connect) -> AsyncIterator[Agent]:
+    """A client of a server with the test's settings."""
+    async with connect() as agent:
+        yield agent
+
+
+@pytest.fixture
+async def spaces(settings: Settings) -> AsyncIterator[Spaces]:
+    """The domain without a server above it."""
+    store = Store(settings.home)
+    preparation = Preparation(Cache(settings.cache))
+    spaces = Spaces(store, preparation, settings.limits)
+    yield spaces
+    await spaces.close_all()
+    await preparation.close()

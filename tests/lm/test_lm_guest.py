@@ -1,0 +1,164 @@
+"""The guest's functions, run natively on a door that the test answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "sandbox_wasm" / "guest"
+Host = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class Door:
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.answer: Host = lambda fields: {
+            "results": [
+                {"text": asked["prompt"].upper(), "data": {"n": 1}} for asked in fields["requests"]
+            ]
+        }
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        assert op == "sub_llm"
+        self.asked.append(fields)
+        return self.answer(fields)
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def llm(door: Door, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    package = ModuleType("native_guest")
+    package.__path__ = []
+    fake: Any = ModuleType("native_guest._door")
+    fake.ask = door.ask
+    fake.HostError = type("HostError", (Exception,), {})
+    spec = importlib.util.spec_from_file_location("native_guest._llm", FOLDER / "_llm.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    for name, found in (("", package), ("._door", fake), ("._llm", module)):
+        monkeypatch.setitem(sys.modules, f"native_guest{name}", found)
+    spec.loader.exec_module(module)
+    yield module
+
+
+def fail_at(*indexes: int) -> Host:
+    def answer(fields: dict[str, Any]) -> dict[str, Any]:
+        error = {"kind": "rate_limit", "provider": "p", "model": "m", "message": "too fast."}
+        return {
+            "results": [
+                {"error": error} if index in indexes else {"text": asked["prompt"], "data": None}
+                for index, asked in enumerate(fields["requests"])
+            ]
+        }
+
+    return answer
+
+
+def test_a_call_sends_one_request_and_returns_text(llm: Any, door: Door) -> None:
+    assert llm.sub_llm("hello", model="a/b", max_tokens=5) == "HELLO"
+    request = {"prompt": "hello", "model": "a/b", "max_tokens": 5, "schema": None}
+    assert door.asked == [{"requests": [request], "concurrency": 1}]
+
+
+def test_context_comes_after_the_prompt_as_text_or_json(llm: Any, door: Door) -> None:
+    llm.sub_llm("Sum up.", context="a text")
+    llm.sub_llm("Sum up.", context={"é": [1]})
+    llm.sub_llm("Sum up.", context={1, 2})
+    first, second, third = (fields["requests"][0]["prompt"] for fields in door.asked)
+    assert first == "Sum up.\n\n<context>\na text\n</context>"
+    assert '{\n "é": [\n  1\n ]\n}' in second
+    assert "{1, 2}" in third
+
+
+def test_with_a_schema_the_data_comes_back(llm: Any) -> None:
+    assert llm.sub_llm("count", schema={"type": "object"}) == {"n": 1}
+    assert llm.llm_query_batched(["a", "b"], schema={}) == [{"n": 1}, {"n": 1}]
+
+
+def test_a_map_takes_any_iterable_keeps_order_and_asks_once(llm: Any, door: Door) -> None:
+    assert llm.sub_llm_map((letter for letter in "abc"), concurrency=4) == ["A", "B", "C"]
+    assert len(door.asked) == 1
+    assert door.asked[0]["concurrency"] == 4
+    assert llm.sub_llm_map([]) == []
+
+
+def test_a_failed_map_raises_with_everything_that_succeeded(llm: Any, door: Door) -> None:
+    door.answer = fail_at(1)
+    with pytest.raises(llm.SubLLMError, match=r"1 of 3 prompts failed.*too fast") as caught:
+        llm.sub_llm_map(["a", "b", "c"])
+    error = caught.value
+    assert error.answers == ["a", None, "c"]
+    assert (error.kind, error.provider, error.model) == ("rate_limit", "p", "m")
+    assert list(error.failed) == [1]
+
+
+def test_errors_can_be_returned_in_place_and_are_never_text(llm: Any, door: Door) -> None:
+    door.answer = fail_at(0)
+    first, second = llm.sub_llm_map(["a", "b"], on_error="return")
+    assert isinstance(first, llm.SubLLMError)
+    assert second == "b"
+    with pytest.raises(llm.SubLLMError, match="too fast"):
+        llm.sub_llm("a")
+
+
+def test_a_refusal_of_the_host_is_a_sub_llm_error(llm: Any, door: Door) -> None:
+    def refuse(fields: dict[str, Any]) -> dict[str, Any]:
+        raise sys.modules["native_guest._door"].HostError("prompt 0 is empty")
+
+    door.answer = refuse
+    with pytest.raises(llm.SubLLMError, match="prompt 0 is empty"):
+        llm.sub_llm("")
+
+
+def test_an_error_survives_pickling(llm: Any) -> None:
+    error = llm.SubLLMError("no", kind="refused", answers=[1])
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (str(again), again.kind, again.answers) == ("no", "refused", [1])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda llm: llm.sub_llm(3), "prompt must be a str, not int"),
+        (lambda llm: llm.sub_llm(["a"]), "use sub_llm_map"),
+        (lambda llm: llm.sub_llm_map("abc"), "for one prompt use sub_llm"),
+        (lambda llm: llm.sub_llm_map(["a", 1]), r"prompts\[1\] must be a str, not int"),
+        (lambda llm: llm.sub_llm("a", schema=int), "not the class int"),
+        (lambda llm: llm.sub_llm("a", context=b"x"), "decode it first"),
+        (lambda llm: llm.sub_llm("a", max_tokens="5"), "max_tokens must be an int"),
+        (lambda llm: llm.sub_llm_map(["a"], concurrency=True), "concurrency must be an int"),
+        (lambda llm: llm.sub_llm_map(["a"], on_error="x"), "on_error"),
+    ],
+)
+def test_a_wrong_argument_is_named(llm: Any, call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        call(llm)
+
+
+def test_a_context_that_is_too_large_is_refused_with_its_size(llm: Any, door: Door) -> None:
+    llm.MAX_CONTEXT_CHARS = 10
+    with pytest.raises(ValueError, match="context has 11 characters; at most 10"):
+        llm.sub_llm("a", context="x" * 11)
+    assert door.asked == []
+
+
+def test_a_template_fills_in_variables_and_items(llm: Any, door: Door) -> None:
+    space = {"rule": "Be brief.", "chunks": ["one {{rule}}", "two"]}
+    request = {"prompt": "{{rule}} {{ item }}", "over": "chunks"}
+    answers = llm.run_template(space.__getitem__, request)
+    assert answers == ["BE BRIEF. ONE {{RULE}}", "BE BRIEF. TWO"]
+    assert llm.run_template(space.__getitem__, {"prompt": "{{rule}}"}) == "BE BRIEF."
+    with pytest.raises(llm.SubLLMError, match="`over` wants a list"):
+        llm.run_template(space.__getitem__, {"prompt": "x", "over": "rule"})

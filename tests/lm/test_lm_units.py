@@ -1,0 +1,152 @@
+"""Choosing a model, scripted models, what the guest may send, and what importing costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import anyio
+import pytest
+
+from rlm_mcp.errors import BadRequestError, SubLLMError
+from rlm_mcp.lm import (
+    Answer,
+    CallLimits,
+    NoModel,
+    Progress,
+    Prompt,
+    Request,
+    ScriptedModel,
+    Usage,
+    answer_guest,
+    ask_all,
+    choose,
+    open_model,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_importing_the_package_does_not_import_litellm() -> None:
+    code = (
+        "import sys, rlm_mcp.lm; "
+        "sys.exit(bool({'litellm', 'openai', 'aiohttp'} & set(sys.modules)))"
+    )
+    await anyio.run_process([sys.executable, "-W", "error", "-c", code], stderr=subprocess.STDOUT)
+
+
+@pytest.mark.parametrize(
+    ("setting", "environ", "chosen"),
+    [
+        ("ollama_chat/qwen3:8b", {"OPENAI_API_KEY": "k"}, "ollama_chat/qwen3:8b"),
+        (None, {"RLM_MCP_SUB_MODEL": "a/b", "OPENAI_API_KEY": "k"}, "a/b"),
+        (None, {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": ""}, "openai/gpt-6-luna"),
+        (None, {}, "agent"),
+    ],
+)
+async def test_the_model_is_the_setting_then_the_first_provider_with_a_key(
+    setting: str | None, environ: dict[str, str], chosen: str
+) -> None:
+    assert choose(setting, environ) == chosen
+
+
+async def test_without_a_model_the_error_says_what_to_set() -> None:
+    model = open_model("agent")
+    assert isinstance(model, NoModel)
+    with pytest.raises(SubLLMError, match=r"Set RLM_MCP_SUB_MODEL.*ollama_chat/") as caught:
+        await model.ask(Request(Prompt("hello")))
+    assert caught.value.kind == "no_model"
+
+
+async def test_a_scripted_model_answers_in_order_and_then_fails() -> None:
+    model = ScriptedModel(["one", SubLLMError("no", kind="refused")])
+    assert (await model.ask(Request(Prompt("a")))).text == "one"
+    for kind in ("refused", "failed"):
+        with pytest.raises(SubLLMError) as caught:
+            await model.ask(Request(Prompt("b")))
+        assert caught.value.kind == kind
+    assert [request.prompt.text for request in model.requests] == ["a", "b", "b"]
+
+
+async def test_usage_adds_up_and_an_unknown_price_stays_unknown() -> None:
+    known = Usage.of(Answer("", None, "m", 3, 4, 0.5))
+    assert known + known == Usage(2, 0, 6, 8, 1.0)
+    assert (known + Usage.of(Answer("", None, "m", 1, 1, None))).usd is None
+
+
+async def test_a_fault_in_one_call_or_in_the_progress_does_not_lose_the_others() -> None:
+    def answer(request: Request) -> str:
+        if request.prompt.text == "1":
+            raise RuntimeError("secret details")
+        return request.prompt.text
+
+    async def broken(progress: Progress) -> None:
+        raise ConnectionError
+
+    requests = [Request(Prompt(str(number))) for number in range(3)]
+    first, second, third = await ask_all(
+        ScriptedModel(answer), requests, concurrency=2, on_progress=broken
+    )
+    assert isinstance(first, Answer)
+    assert isinstance(third, Answer)
+    assert isinstance(second, SubLLMError)
+    assert "secret" not in str(second)
+
+
+async def test_the_guests_call_is_answered_in_order_with_errors_as_errors() -> None:
+    def answer(request: Request) -> str | SubLLMError:
+        text = request.prompt.text
+        return SubLLMError("no", kind="refused", model="m") if text == "b" else text.upper()
+
+    requests = [{"prompt": letter, "model": None, "schema": None} for letter in "abc"]
+    found = await answer_guest({"requests": requests, "concurrency": 2}, ScriptedModel(answer))
+    assert found == {
+        "results": [
+            {"text": "A", "data": None},
+            {"error": {"kind": "refused", "provider": "", "model": "m", "message": "no"}},
+            {"text": "C", "data": None},
+        ]
+    }
+
+
+def one(**fields: Any) -> dict[str, Any]:
+    return {"requests": [{"prompt": "p", **fields}], "concurrency": 1}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"requests": "p"},
+        {"requests": [{"prompt": 1}]},
+        one(prompt="  "),
+        one(prompt="\ud800"),
+        one(prompt="x" * 1001),
+        one(prompt="\u00e9" * 600),
+        one(extra=1),
+        one(max_tokens=0),
+        one(max_tokens=True),
+        one(max_tokens=1.0),
+        one(model="huggingface/https://evil.example"),
+        one(model=""),
+        one(model="openai/other"),
+        one(schema=[]),
+        one(schema={"const": float("nan")}),
+        one(schema={"type": 3}),
+        one(schema={"enum": ["x" * 200_000]}),
+        {**one(), "concurrency": 0},
+        {**one(), "concurrency": 257},
+        {**one(), "concurrency": float("nan")},
+        {**one(), "more": 1},
+        {"requests": [{"prompt": "p"}] * 11, "concurrency": 1},
+    ],
+    ids=lambda fields: repr(fields)[:60],
+)
+async def test_what_the_guest_may_not_send_is_refused_before_a_call(fields: dict[str, Any]) -> None:
+    model = ScriptedModel(lambda request: "yes")
+    limits = CallLimits(max_requests=10, max_prompt_bytes=1000, models=frozenset({"openai/x"}))
+    with pytest.raises(BadRequestError) as caught:
+        await answer_guest(fields, model, limits=limits)
+    assert len(str(caught.value)) < 1200
+    assert model.requests == []
