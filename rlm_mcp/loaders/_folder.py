@@ -10,6 +10,7 @@ about five system calls each, and the bytes are copied once, from the buffer int
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections import Counter
@@ -31,6 +32,8 @@ _MAX_DEPTH = 100
 _BUFFER = 8 << 20
 _BINARY_BYTES = 8192
 """Where git looks for a NUL to tell binary from text: 8,000 in git, rounded to pages here."""
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+"""What text with NUL bytes begins with; the guest decodes it."""
 _EXAMPLES = 3
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -274,7 +277,8 @@ class _Packer:
             os.close(fd)
         start = self._used
         head = start + min(read, _BINARY_BYTES)
-        if not walk.keep_binary and self._bytes.find(b"\0", start, head) >= 0:
+        has_nul = self._bytes.find(b"\0", start, head) >= 0
+        if has_nul and not walk.keep_binary and not self._bytes.startswith(_MARKS, start):
             pack.skip("binary", path)
             return
         if read != size:

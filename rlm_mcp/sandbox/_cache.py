@@ -45,22 +45,24 @@ class Cache:
 
     Args:
         folder: of the cache; made if it is missing.
+        module: SHA-256 of the guest's module, when it is not this version's.
     """
 
     folder: Path
+    module: str = ARTEFACT.module
 
     @property
     def compiled(self) -> Path:
         """The compiled guest, bound to the guest, wasmtime, and this kind of machine."""
         machine = f"{sys.platform}-{platform.machine().lower()}"
         return (
-            self.folder / f"{ARTEFACT.module[:16]}-wasmtime-{version('wasmtime')}-{machine}.cwasm"
+            self.folder / f"{self.module[:16]}-wasmtime-{version('wasmtime')}-{machine}.cwasm"
         )
 
     @property
     def image(self) -> Path:
         """The base image, bound to the guest and to the project's code inside it."""
-        return self.folder / f"{ARTEFACT.module[:16]}-{guest_version()}.image"
+        return self.folder / f"{self.module[:16]}-{guest_version()}.image"
 
     @property
     def lock(self) -> Path:

@@ -19,7 +19,14 @@ from ._process import WorkerDiedError, WorkerProcess
 GRACE_SECONDS = 1.0
 """From the stop exception to the end of the worker: enough for `finally` blocks and for a C
 call of ordinary length, short enough that a caller does not wonder (a guess)."""
-INSTALL_SECONDS = 60
+STEP_SECONDS = 120.0
+"""For what a worker does between turns; collecting 4 GiB of changes takes a few seconds, and on
+a loaded machine a multiple of that."""
+MAX_RUNS = 1 << 19
+"""As many as a memory of 4 GiB can have: every other page."""
+THROTTLE_AFTER, THROTTLE_SECONDS = 1000, 0.002
+"""A guest that calls the server without end is slowed down, so that other spaces are not."""
+BIG_JSON = 1 << 18
 _PAIR = struct.Struct("<II")
 MAX_MEMORY = 4 << 30
 
@@ -125,7 +132,7 @@ class Guest:
             "stop": _stop_words(state.stop),
             "mono": state.monotonic_ns,
         }
-        await self._worker.request(header, state.layout, [self.scratch, *state.files])
+        await self._worker.request(header, state.layout, [self.scratch, *state.files], STEP_SECONDS)
 
     async def install(self, source: str, request: bytes) -> StopPoint | None:
         """Replace the project's code in the guest with this version's.
@@ -141,8 +148,8 @@ class Guest:
             LostError: it did not work.
             WorkerDiedError: the worker is gone.
         """
-        async with asyncio.timeout(INSTALL_SECONDS):
-            reply, _ = await self._worker.request({"t": "install", "source": source}, request)
+        header = {"t": "install", "source": source}
+        reply, _ = await self._worker.request(header, request, seconds=STEP_SECONDS)
         if "failed" in reply:
             raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
         words = reply.get("stop")
@@ -155,6 +162,7 @@ class Guest:
         seconds: float,
         cancel: asyncio.Event | None = None,
         answer: Answer = refuse_calls,
+        counted: frozenset[str] = frozenset(),
         source: int | None = None,
         target: int | None = None,
     ) -> dict[str, Any]:
@@ -165,6 +173,7 @@ class Guest:
             seconds: for guest code; they stand still while the guest waits for an answer.
             cancel: when set, the code is stopped as at its deadline.
             answer: answers what the guest asks of the server.
+            counted: what of that counts as time of guest code, by the field `op`.
             source: descriptor that the guest may read from.
             target: descriptor that the guest may write to.
 
@@ -176,10 +185,17 @@ class Guest:
         """
         clock = _Clock(seconds)
 
+        calls = 0
+
         async def answer_call(body: bytes) -> bytes:
-            clock.pause()
+            nonlocal calls
+            calls += 1
+            if calls > THROTTLE_AFTER:
+                await asyncio.sleep(THROTTLE_SECONDS)
+            fields = await _object(body)
+            if fields is None or fields.get("op") not in counted:
+                clock.pause()
             try:
-                fields = _object(body)
                 reply = await answer(fields) if fields is not None else None
             finally:
                 clock.resume()
@@ -209,7 +225,7 @@ class Guest:
             self._worker.answer_call = None
         if "failed" in reply:
             raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
-        result = _object(data)
+        result = await _object(data)
         if result is None:
             raise LostError("broken")
         return result
@@ -259,7 +275,9 @@ class Guest:
             WorkerDiedError: the worker is gone.
             SandboxError: the scratch file cannot be written.
         """
-        header, body = await self._worker.request({"t": "collect"})
+        header, body = await self._worker.request({"t": "collect"}, seconds=STEP_SECONDS)
+        if len(body) > MAX_RUNS * _PAIR.size:
+            raise WorkerDiedError("the worker lists more pages than there can be")
         runs = tuple(_PAIR.iter_unpack(body[: len(body) // 8 * 8]))
         size, monotonic = header.get("size"), header.get("mono")
         end = 0
@@ -288,11 +306,12 @@ class Guest:
             {"t": "adopt", "file": file, "origin": origin},
             b"",
             [] if descriptor is None else [descriptor],
+            STEP_SECONDS,
         )
 
     async def discard(self) -> None:
         """Go back to the last commit."""
-        await self._worker.request({"t": "discard"})
+        await self._worker.request({"t": "discard"}, seconds=STEP_SECONDS)
 
     async def close(self) -> None:
         """End the worker; may be called twice."""
@@ -323,9 +342,11 @@ class _Clock:
         return self._end - time.monotonic()
 
 
-def _object(data: bytes) -> dict[str, Any] | None:
+async def _object(data: bytes) -> dict[str, Any] | None:
+    """A JSON object that a guest sent, or `None`; large ones are read in a thread."""
     try:
-        value = json.loads(data)
+        big = len(data) > BIG_JSON
+        value = await asyncio.to_thread(json.loads, data) if big else json.loads(data)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

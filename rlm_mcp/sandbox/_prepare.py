@@ -7,12 +7,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from sandbox_wasm import locate
+from sandbox_wasm import LIBRARY_NAME, MODULE_NAME, locate
 
 from ..errors import SandboxError
 from ._cache import BaseImage, Cache
 from ._pool import WorkerPool
+from ._process import WorkerProcess
 
 Progress = Callable[[float, str], None]
 
@@ -80,6 +83,21 @@ class Preparation:
         pool.refill()
         return image, pool
 
+    async def older_worker(self, module: str, folder: Path) -> WorkerProcess:
+        """A worker for spaces that were made with another artefact.
+
+        Args:
+            module: SHA-256 of that artefact's module.
+            folder: where the store keeps its files.
+
+        Raises:
+            SandboxError: the files are gone or damaged.
+        """
+        cache = replace(self._cache, module=module)
+        if not cache.has_compiled():
+            await run_preparation(cache, self._tell, "--older", module, str(folder / MODULE_NAME))
+        return await WorkerProcess.start(cache.compiled, folder / LIBRARY_NAME)
+
     def _tell(self, part: float, text: str) -> None:
         for listener in list(self._listeners):
             listener(part, text)
@@ -95,8 +113,13 @@ class Preparation:
             await pool.close()
 
 
-async def run_preparation(cache: Cache, progress: Progress, *, force: bool = False) -> None:
+async def run_preparation(cache: Cache, progress: Progress, *options: str) -> None:
     """Run the process that makes what the cache lacks.
+
+    Args:
+        cache: where it belongs.
+        progress: is told the part that is done (0 to 1) and what is being done.
+        options: of `rlm_mcp.sandbox.prepare`, such as `--force`.
 
     Raises:
         SandboxError: it could not.
@@ -107,7 +130,7 @@ async def run_preparation(cache: Cache, progress: Progress, *, force: bool = Fal
         "-m",
         "rlm_mcp.sandbox.prepare",
         str(cache.folder),
-        *(["--force"] if force else []),
+        *options,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

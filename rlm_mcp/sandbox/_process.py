@@ -44,6 +44,8 @@ class WorkerProcess:
         """Answers what guest code asks of the server during a turn."""
         self.walls: tuple[str, ...] = ()
         """What confines the process: of `landlock`, `seccomp`, `rlimits`."""
+        self.exact_pages = False
+        """Whether the kernel tells which pages were written; else memories are compared."""
 
     @classmethod
     async def start(cls, compiled: Path, library: Path, *, lock_down: bool = True) -> WorkerProcess:
@@ -100,6 +102,7 @@ class WorkerProcess:
                 ) from error
             raise
         worker.walls = tuple(str(wall) for wall in ready["walls"])
+        worker.exact_pages = ready.get("exact") is True
         worker._reader = asyncio.create_task(worker._read())
         return worker
 
@@ -114,7 +117,11 @@ class WorkerProcess:
         return not self._dead.is_set()
 
     async def request(
-        self, header: Header, body: bytes = b"", descriptors: Sequence[int] = ()
+        self,
+        header: Header,
+        body: bytes = b"",
+        descriptors: Sequence[int] = (),
+        seconds: float | None = None,
     ) -> tuple[Header, bytes]:
         """Send a request and wait for its reply.
 
@@ -122,11 +129,22 @@ class WorkerProcess:
             header: with `t`, what is asked.
             body: its data.
             descriptors: handed to the worker; they stay open here.
+            seconds: after which a worker that does not reply is ended; `None` for never.
 
         Raises:
             WorkerDiedError: the worker is gone.
             SandboxError: the worker refused.
         """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._request(header, body, descriptors)
+        except TimeoutError as error:
+            await self.kill()
+            raise WorkerDiedError("the worker did not reply in time") from error
+
+    async def _request(
+        self, header: Header, body: bytes, descriptors: Sequence[int]
+    ) -> tuple[Header, bytes]:
         if not self.alive:
             raise WorkerDiedError("the worker is gone")
         number = next(self._ids)

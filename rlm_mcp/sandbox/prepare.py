@@ -71,6 +71,25 @@ def prepare(cache: Cache, report: Report, *, force: bool = False) -> None:
     report(1.0, "the sandbox is ready")
 
 
+def compile_older(cache: Cache, module: Path, report: Report) -> None:
+    """Compile the module of an older version, of which spaces are left.
+
+    Args:
+        cache: for that module.
+        module: the file, kept in the store.
+
+    Raises:
+        SandboxError: the file is damaged.
+    """
+    cache.claim()
+    with _alone(cache, report):
+        if cache.has_compiled():
+            return
+        if digest_of(module) != cache.module:
+            raise SandboxError("the older sandbox that the store kept is damaged")
+        _compile(ArtefactFiles(module, module), cache, report)
+
+
 def _checked_files() -> ArtefactFiles:
     try:
         files = locate()
@@ -241,7 +260,11 @@ def main() -> None:
 
     folder, *options = sys.argv[1:]
     try:
-        prepare(Cache(Path(folder)), report, force="--force" in options)
+        if options[:1] == ["--older"]:
+            digest, module = options[1:]
+            compile_older(Cache(Path(folder), digest), Path(module), report)
+        else:
+            prepare(Cache(Path(folder)), report, force="--force" in options)
     except SandboxError as error:
         sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
         sys.exit(1)

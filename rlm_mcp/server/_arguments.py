@@ -144,7 +144,9 @@ def check_name(name: str, what: str = "a variable") -> str:
     shown = repr(name[:80])
     if not name.isidentifier() or keyword.iskeyword(name):
         suggestion = "".join(c if c.isalnum() or c == "_" else "_" for c in name[:40]).strip("_")
-        if suggestion and not suggestion.isidentifier():
+        if keyword.iskeyword(suggestion):
+            suggestion += "_"
+        elif suggestion and not suggestion.isidentifier():
             suggestion = f"v_{suggestion}"
         hint = f", such as {suggestion}" if suggestion.isidentifier() else ""
         raise BadRequestError(

@@ -35,7 +35,12 @@ class Call:
 
     app: App
     progress: Progress
-    usage: Usage = field(default_factory=Usage)
+    usages: list[Usage] = field(default_factory=list)
+
+    @property
+    def usage(self) -> Usage:
+        """What all sub-LLM calls of this call used."""
+        return sum(self.usages, Usage())
 
     async def space(self, name: str | None) -> Space:
         """The space of the call, ready."""
@@ -50,10 +55,12 @@ class Call:
             op = fields.pop("op", None)
             if op != "sub_llm":
                 return {"refused": f"the server does not know {str(op)[:80]!r}"}
-            spent = self.usage
+            number = len(self.usages)
+            self.usages.append(Usage())
 
             async def tell(progress: LMProgress) -> None:
-                self.usage = spent + progress.usage
+                # Several forks of a pmap may ask at once, so each has its own account.
+                self.usages[number] = progress.usage
                 self.progress.say(
                     progress.done / max(progress.total, 1),
                     f"sub-LLM calls: {progress.done} of {progress.total} done, "
@@ -157,7 +164,12 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
         "model": given.model,
         "concurrency": given.concurrency,
     }
-    loaded = await space.ask(into, request, call.answer())
+    try:
+        loaded = await space.ask(into, request, call.answer())
+    except BadRequestError as error:
+        if not call.usage.calls:
+            raise
+        raise BadRequestError(f"{error}\n[{render.usage_text(call.usage)}]") from error
     text = render.loaded_text(into, loaded, space.handle, {}, [])
     return f"{text}\n[{render.usage_text(call.usage)}]"
 

@@ -100,5 +100,14 @@ async def serve_stdio(settings: Settings) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     server = make_server(settings)
-    async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+    try:
+        async with stdio_server() as (read, write):
+            await server.run(read, write, server.create_initialization_options())
+    except BaseExceptionGroup as group:
+        # The server is made inside the task groups of the SDK.
+        ours = group.subgroup(RlmError)
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]
+        if ours is None:
+            raise
+        raise ours from None

@@ -24,7 +24,9 @@ from ..sandbox import (
     refuse_calls,
     scratch_file,
 )
-from ..store import Commit, Store, Writer
+from ..store import Commit, Opened, SpaceRow, Store, Writer, faults
+from ._pmap import run_pmap
+from ._upgrade import export_variables, import_variables, module_of
 from ._values import Change, Execution, Limits, Loaded, Variable
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ _T = TypeVar("_T")
 QUICK_SECONDS = 30.0
 """For turns that run none of the agent's code on purpose: previews, peeks, lists of variables."""
 LOAD_SECONDS = 600.0
+PMAP = "pmap"
 BUSY_SECONDS = 1.0
 """How long a peek waits for a busy space before it is answered from the last commit."""
 
@@ -118,8 +121,15 @@ class Space:
             begin = time.monotonic()
             request = {"op": "exec", "code": code, "number": number, "keep_chars": keep_chars}
             notes = self._take_trouble()
+            head = self._head.id
+
+            async def answer_all(fields: dict[str, Any]) -> dict[str, Any]:
+                if fields.get("op") != PMAP:
+                    return await answer(fields)
+                return await run_pmap(fields, lambda: self._read_only(head), answer, seconds)
+
             try:
-                result = await self._turn(guest, request, seconds, cancel, answer)
+                result = await self._turn(guest, request, seconds, cancel, answer_all)
             except LostError as error:
                 await self._drop()
                 took = time.monotonic() - begin
@@ -257,10 +267,8 @@ class Space:
     async def _peek_at_last_commit(self, request: dict[str, Any]) -> str:
         row = self._store.space(self.handle)
         assert row is not None
-        _, pool = await self._preparation.wait()
-        guest = Guest(await pool.take(), self._limits.memory_mb << 20)
+        guest = await self._read_only(row.head.id)
         try:
-            await self._map(guest, row.head.id)
             result = await guest.turn({"op": "peek", **request}, seconds=QUICK_SECONDS)
         except (LostError, WorkerDiedError) as error:
             raise SandboxError("the variable cannot be shown") from error
@@ -269,6 +277,20 @@ class Space:
         if "refused" in result:
             raise BadRequestError(str(result["refused"]))
         return str(result.get("text", ""))
+
+    async def _read_only(self, commit: int) -> Guest:
+        """Another guest at a commit of this space, of which nothing is ever saved."""
+        _, pool = await self._preparation.wait()
+        guest = Guest(await pool.take(), self._limits.memory_mb << 20)
+        try:
+            opened = await self._map(guest, commit)
+        except BaseException:
+            await guest.close()
+            raise
+        if opened.damage:
+            await guest.close()
+            raise StoreError(f"commit {commit} cannot be read: {opened.damage}")
+        return guest
 
     async def save(self, name: str, *, target: int, format: str, suffix: str) -> tuple[int, str]:
         """Write a variable to an open descriptor.
@@ -421,7 +443,13 @@ class Space:
     ) -> dict[str, Any]:
         request = {**request, "reseed": self._reseed}
         result = await guest.turn(
-            request, seconds=seconds, cancel=cancel, answer=answer, source=source, target=target
+            request,
+            seconds=seconds,
+            cancel=cancel,
+            answer=answer,
+            counted=frozenset({PMAP}),
+            source=source,
+            target=target,
         )
         self._reseed = False
         return result
@@ -474,12 +502,20 @@ class Space:
         if row is None:
             raise SpaceError(f"space `{self.handle}` was deleted")
         _, pool = await self._preparation.wait()
+        if module_of(row.head.guest) != module_of(self._guest_id):
+            return await self._carry_over(row)
         guest = Guest(await pool.take(), self._limits.memory_mb << 20)
         try:
-            self._head = await self._map(guest, row.head.id)
+            opened = await self._map(guest, row.head.id)
+            self._head, self._files = opened.commit, opened.files
             self._reseed = row.fresh
-            if self._head.id != row.head.id:
+            if opened.damage:
                 await asyncio.to_thread(self._store.move_head, self.handle, self._head.id)
+                self._trouble.append(
+                    f"the store is damaged ({opened.damage}); the space is at commit "
+                    f"{self._head.id}, the newest that can be read (execution "
+                    f"{self._head.execution})"
+                )
             if self._head.guest != self._guest_id:
                 stop = await guest.install(bootstrap_source(), bootstrap_request(libraries=False))
                 await self._commit(guest, "upgrade", self._head.execution, stop)
@@ -490,7 +526,48 @@ class Space:
         self._unsaved = False
         return guest
 
-    async def _map(self, guest: Guest, commit: int) -> Commit:
+    async def _carry_over(self, row: SpaceRow) -> Guest:
+        """Begin anew with another interpreter, and bring the variables of the older one along."""
+        image, pool = await self._preparation.wait()
+        module = module_of(row.head.guest)
+        folder = self._store.artefact(module)
+        limit = self._limits.memory_mb << 20
+        older = Guest(await self._preparation.older_worker(module, folder), limit)
+        try:
+            await self._map(older, row.head.id)
+            descriptor, size, left = await export_variables(
+                older, bootstrap_source(), bootstrap_request(libraries=False)
+            )
+        finally:
+            await older.close()
+        guest = Guest(await pool.take(), limit)
+        try:
+            root = await asyncio.to_thread(
+                self._store.root,
+                image.path, image.digest, image.size, image.stop, self._guest_id,
+            )  # fmt: skip
+            opened = await self._map(guest, root)
+            await import_variables(guest, descriptor, size)
+            # The state before stays reachable for the version that made it.
+            await asyncio.to_thread(self._store.checkpoint, self.handle, "before the upgrade")
+            await asyncio.to_thread(self._store.move_head, self.handle, root)
+            self._head, self._files = opened.commit, opened.files
+            await self._commit(guest, "upgrade", row.head.execution)
+        except BaseException:
+            await guest.close()
+            raise
+        finally:
+            os.close(descriptor)
+        names = f"; not carried over: {', '.join(left)}" if left else ""
+        self._trouble.append(
+            "the sandbox has another interpreter since this space was last used; the variables "
+            f"were carried over by pickling{names}"
+        )
+        self._guest = guest
+        self._unsaved = False
+        return guest
+
+    async def _map(self, guest: Guest, commit: int) -> Opened:
         opened = await asyncio.to_thread(self._store.open, commit)
         try:
             await guest.open(
@@ -505,14 +582,8 @@ class Space:
         finally:
             for descriptor in opened.descriptors:
                 os.close(descriptor)
-        self._files = opened.files
-        if opened.damage:
-            self._trouble.append(
-                f"the store is damaged ({opened.damage}); the space is at commit "
-                f"{opened.commit.id}, the newest that can be read (execution "
-                f"{opened.commit.execution})"
-            )
-        return opened.commit
+        faults.point("open:mapped")
+        return opened
 
     @property
     def _execution_now(self) -> int:
@@ -568,6 +639,7 @@ class Space:
         self._head = commit
         if not changes.pages:
             return
+        faults.point("adopt")
         # From here on it is saved; a failure to map it costs the worker only.
         if file in self._files:
             await self._guarded(guest.adopt(self._files.index(file), origin))

@@ -8,12 +8,13 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from sandbox_wasm import ARTEFACT, guest_version
+from sandbox_wasm import ARTEFACT, guest_version, locate
 
 from ..errors import BadRequestError, RlmError, SpaceError
 from ..sandbox import Preparation
 from ..store import Commit, SpaceRow, Store
 from ._space import Space
+from ._upgrade import guest_id
 from ._values import Limits
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Spaces:
         self.store = store
         self.limits = limits
         self._preparation = preparation
-        self._guest_id = f"{ARTEFACT.module[:16]}-{guest_version()}"
+        self._guest_id = guest_id(ARTEFACT.module, guest_version())
         self._open: dict[str, Space] = {}
         self._closed: set[str] = set()
         self._lock = asyncio.Lock()
@@ -75,9 +76,9 @@ class Spaces:
                 if not create or handle in self._closed:
                     raise SpaceError(self._unknown(handle))
                 space = await self._open_space(handle)
-            space_count = sum(other.running for other in self._open.values())
-            if not space.running and space_count >= self.limits.running:
-                await self._make_room(space)
+        running = sum(other.running for other in self._open.values())
+        if not space.running and running >= self.limits.running:
+            await self._make_room(space)
         self._uses += 1
         if self._uses % TIDY_EVERY == 0:
             self.tidy_in_background()
@@ -123,6 +124,10 @@ class Spaces:
                     'delete some with spaces(action="delete", space=...)'
                 )
             image, _ = await self._preparation.wait()
+            files = locate()
+            await asyncio.to_thread(
+                self.store.keep_artefact, ARTEFACT.module, [files.module, files.library]
+            )
             await asyncio.to_thread(
                 self.store.create,
                 handle, image.path, image.digest, image.size, image.stop, self._guest_id,

@@ -1,7 +1,8 @@
 """Everything about spaces that must not be lost: commits, page data, names of states."""
 
+from . import _faults as faults
 from ._commits import Commit
 from ._history import Tidied
 from ._store import Opened, SpaceRow, Store, Writer
 
-__all__ = ["Commit", "Opened", "SpaceRow", "Store", "Tidied", "Writer"]
+__all__ = ["Commit", "Opened", "SpaceRow", "Store", "Tidied", "Writer", "faults"]

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from ..errors import StoreError
@@ -130,6 +131,14 @@ def copy_image(source: Path, target: Path, digest: str) -> None:
         raise explained(error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a file appear in another place too; a copy only where the disk is another."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def section_is_sound(descriptor: int, origin: int, pages: int, digest: str) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import shutil
+import sqlite3
 import time
 import uuid
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,10 +30,21 @@ from ._commits import (
     stop_text,
 )
 from ._database import Database
-from ._files import Segment, copy_image, identity, section_is_sound
+from ._files import (
+    Segment,
+    copy_image,
+    explained,
+    identity,
+    link_or_copy,
+    section_is_sound,
+)
 from ._locks import SpaceLock
 
 _log = logging.getLogger(__name__)
+_SPACES = (
+    "SELECT c.*, s.handle, s.created AS began, s.used, s.origin, s.fresh "
+    "FROM spaces s JOIN commits c ON c.id = s.head"
+)
 SEGMENT_PAGES = (256 << 20) // PAGE
 """Pages after which a new segment is begun, so that old ones can be removed."""
 
@@ -118,25 +133,13 @@ class Store:
 
     def spaces(self) -> list[SpaceRow]:
         """All spaces, the last used first."""
-        rows = self._database.rows(
-            "SELECT c.*, s.handle, s.created AS began, s.used, s.origin, s.fresh FROM spaces s "
-            "JOIN commits c ON c.id = s.head ORDER BY s.used DESC"
-        )
-        return [
-            SpaceRow(
-                row["handle"],
-                row["began"],
-                row["used"],
-                commit_of(row),
-                row["origin"],
-                bool(row["fresh"]),
-            )
-            for row in rows
-        ]
+        rows = self._database.rows(f"{_SPACES} ORDER BY s.used DESC")
+        return [_space_of(row) for row in rows]
 
     def space(self, handle: str) -> SpaceRow | None:
         """A space by its handle."""
-        return next((row for row in self.spaces() if row.handle == handle), None)
+        row = self._database.row(f"{_SPACES} WHERE s.handle = ?", handle)
+        return _space_of(row) if row is not None else None
 
     def create(
         self, handle: str, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str
@@ -241,6 +244,41 @@ class Store:
         if found is None:
             raise SpaceError(f"there is no space `{handle}`")
         return found
+
+    def root(self, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str) -> int:
+        """The commit that is a base image as it is; arguments as for `create`."""
+        return self._root(image, digest, size, stop, guest)
+
+    def keep_artefact(self, module: str, files: Sequence[Path]) -> None:
+        """Keep what spaces are run with, so that they can be read after an upgrade of it.
+
+        The files are linked where that is possible and copied where it is not.
+
+        Args:
+            module: SHA-256 of the guest's module.
+            files: its module and its library.
+
+        Raises:
+            StoreError: the disk is full.
+        """
+        folder = self.artefact(module)
+        if folder.is_dir():
+            return
+        part = folder.with_name(f"{folder.name}.part{os.getpid()}")
+        try:
+            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for path in files:
+                link_or_copy(path, part / path.name)
+            with contextlib.suppress(FileExistsError, OSError):
+                part.rename(folder)
+        except OSError as error:
+            raise explained(error) from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def artefact(self, module: str) -> Path:
+        """Where the files of an artefact are kept, if they are."""
+        return self.home / "artefacts" / module[:16]
 
     # History -----------------------------------------------------------------------------
 
@@ -350,7 +388,7 @@ class Store:
 
     def _check_sections(self, file: int, name: str, descriptor: int, layout: Layout) -> None:
         """Read what a layout needs of a file that was touched since the store last wrote it."""
-        used = Layout(sorted_runs(run for run in layout if run.file == file))
+        used = Layout(_by_place_in_file(run for run in layout if run.file == file))
         for row in self._database.rows("SELECT * FROM sections WHERE file = ?", file):
             origin, pages = row["origin"], row["pages"]
             if not any(run for _, _, run in used.covering(origin, pages)):
@@ -515,7 +553,18 @@ class Store:
         self._database.close()
 
 
-def sorted_runs(runs: object) -> list[Run]:
+def _space_of(row: sqlite3.Row) -> SpaceRow:
+    return SpaceRow(
+        handle=row["handle"],
+        created=row["began"],
+        used=row["used"],
+        head=commit_of(row),
+        origin=row["origin"],
+        fresh=bool(row["fresh"]),
+    )
+
+
+def _by_place_in_file(runs: Iterable[Run]) -> list[Run]:
     """Runs turned around: the pages of the file as the places, for asking which are used."""
-    found = [Run(run.origin, run.count, run.file, run.page) for run in runs]  # type: ignore[attr-defined]
+    found = [Run(run.origin, run.count, run.file, run.page) for run in runs]
     return sorted(found, key=lambda run: run.page)

@@ -30,7 +30,7 @@ from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ._layout import Layout, Run, unpack
 from ._lockdown import lock_down
-from ._memory import PAGE, MappedFile
+from ._memory import PAGE, MappedFile, Memory
 from ._pages import DirtyPages, changed_runs
 from ._wasi import GuestExitError
 
@@ -38,6 +38,9 @@ MAX_MAPPINGS = 24_000
 """Runs mapped for one memory before short ones are copied instead. The kernel's default limit
 is 65,530, and splitting a mapping costs two."""
 SHORT_RUN = 16
+MAX_CRUMBS = 2048
+"""Pages in short runs that stay private copies after a commit. Much the same few hundred pages
+are written by every execution; mapping them each time costs more than comparing them again."""
 _ENTRY_SOURCE = "_rlm_turn_()"
 _ASCII_STEP = 1 << 20
 _IOV_MAX = 512
@@ -56,6 +59,7 @@ class _Guest:
         self._files: list[MappedFile] = []
         self._scratch = -1
         self._collected: list[tuple[int, int]] = []
+        self._crumbs: set[int] = set()
         self._zero = mmap.mmap(-1, PAGE)
         self._zero_address = ctypes.addressof(ctypes.c_char.from_buffer(self._zero))
         self._mono = 0
@@ -88,6 +92,7 @@ class _Guest:
     def reopen(self) -> None:
         """Take a fresh instance and map the last commit over its memory."""
         mono = self._mono
+        self._crumbs.clear()
         if self._instance is not None:
             self._instance.close()
             self._instance = None
@@ -180,12 +185,26 @@ class _Guest:
         memory = self.instance.memory
         for page, count in self._collected:
             self._layout.overlay(Run(page, count, number, origin))
-            if count >= SHORT_RUN or len(self._layout) < MAX_MAPPINGS:
+            if count >= SHORT_RUN:
                 memory.map_file(file.descriptor, origin * PAGE, page * PAGE, count * PAGE)
+            else:
+                self._crumbs.update(range(page, page + count))
             origin += count
+        if len(self._crumbs) > MAX_CRUMBS and len(self._layout) < MAX_MAPPINGS:
+            self._map_crumbs(memory)
         self._collected = []
         self._size = memory.size
         return {"mappings": len(self._layout)}
+
+    def _map_crumbs(self, memory: Memory) -> None:
+        """Map the pages that were left as private copies, so that they are compared no more."""
+        for page in self._crumbs:
+            for _, _, run in self._layout.covering(page, 1):
+                if run is not None:
+                    origin = run.origin + page - run.page
+                    descriptor = self._files[run.file].descriptor
+                    memory.map_file(descriptor, origin * PAGE, page * PAGE, PAGE)
+        self._crumbs.clear()
 
     def discard(self) -> Header:
         """Go back to the last commit."""

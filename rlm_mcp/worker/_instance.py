@@ -6,7 +6,18 @@ import ctypes
 from collections.abc import Callable
 from types import TracebackType
 
-from wasmtime import Engine, Func, FuncType, Linker, Module, Store, ValType
+from wasmtime import (
+    Engine,
+    Func,
+    FuncType,
+    Linker,
+    Module,
+    Store,
+    Trap,
+    ValType,
+    WasmtimeError,
+    _ffi,
+)
 from wasmtime import Memory as WasmMemory
 
 from ._memory import WASM_PAGE, Memory
@@ -48,7 +59,8 @@ class Instance:
         assert isinstance(memory, WasmMemory)
         assert isinstance(turn, Func)
         assert isinstance(allocate, Func)
-        self._memory, self._turn, self._allocate = memory, turn, allocate
+        self._memory, self._turn = memory, turn
+        self._allocate = _OneToOne(self._store, allocate)
         self.memory = Memory(
             ctypes.addressof(memory.data_ptr(self._store).contents),
             lambda: memory.data_len(self._store),
@@ -58,7 +70,7 @@ class Instance:
         answer = self._call(self.memory.read(address, length))
         if answer is None:
             return HOST_FAULT
-        place = self._put(answer)
+        place = self._put(answer) if answer else 0
         if place is None:
             return HOST_FAULT
         self.memory.write_u32(out_address, place)
@@ -66,7 +78,7 @@ class Instance:
         return ANSWERED
 
     def _put(self, data: bytes) -> int | None:
-        place: int = self._allocate(self._store, len(data)) & 0xFFFFFFFF
+        place = self._allocate(len(data))
         if place == 0:
             return None
         self.memory.write(place, data)
@@ -113,3 +125,35 @@ class Instance:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _OneToOne:
+    """A function of one i32 to one i32, called without what wasmtime's Python package adds.
+
+    Its `Func` asks for the type and converts through objects at each call, which is most of
+    what a call of the guest's allocator costs (81 against 40 microseconds for a host call).
+    """
+
+    def __init__(self, store: Store, function: Func) -> None:
+        self._store, self._function = store, function
+        self._argument = (_ffi.wasmtime_val_t * 1)()
+        self._argument[0].kind = _ffi.WASMTIME_I32
+        self._result = (_ffi.wasmtime_val_t * 1)()
+
+    def __call__(self, value: int) -> int:
+        self._argument[0].of.i32 = value
+        trap = ctypes.POINTER(_ffi.wasm_trap_t)()
+        error = _ffi.wasmtime_func_call(
+            self._store._context(),
+            ctypes.byref(self._function._func),
+            self._argument,
+            1,
+            self._result,
+            1,
+            ctypes.byref(trap),
+        )
+        if error:
+            raise WasmtimeError._from_ptr(error)
+        if trap:
+            raise Trap._from_ptr(trap)
+        return int(self._result[0].of.i32) & 0xFFFFFFFF

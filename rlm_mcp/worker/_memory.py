@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 PAGE = 4096
 """Bytes of the pages that commits are made of; a divisor of every host's page size in use."""
+HOST_PAGE = mmap.PAGESIZE
+"""Bytes of the pages that this machine maps: 4,096, or 16,384 on Apple's processors."""
 WASM_PAGE = 65536
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,7 +24,9 @@ _libc.mmap.argtypes = [
     ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
 ]  # fmt: skip
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-_libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+memcmp = _libc.memcmp
+"""The C library's: compares memory of this process by addresses, unchecked."""
+memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _MAP_FIXED = 0x10
 
 
@@ -101,13 +105,16 @@ class Memory:
     def map_file(self, descriptor: int, offset: int, address: int, length: int) -> None:
         """Map a part of a file over the memory, copy-on-write.
 
-        All three numbers are multiples of the page size. The file must be at least
-        `offset + length` long for as long as the mapping stands: reading past its end kills
-        the process.
+        All three numbers are multiples of `PAGE`; what is not one of the machine's larger pages
+        is copied instead. The file must be at least `offset + length` long for as long as the
+        mapping stands: reading past its end kills the process.
 
         Raises:
             OSError: the kernel refused, for want of mappings or memory.
         """
+        if (offset | address | length) % HOST_PAGE:
+            self.read_file(descriptor, offset, address, length)
+            return
         kept = _libc.mmap(
             self._at(address, length),
             length,
@@ -119,10 +126,6 @@ class Memory:
         if kept != self._at(address, length):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-
-    def equals(self, address: int, other: int, length: int) -> bool:
-        """Whether a range holds the same bytes as memory at `other` in this process."""
-        return bool(_libc.memcmp(self._at(address, length), other, length) == 0)
 
 
 class MappedFile:

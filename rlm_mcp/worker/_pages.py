@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ._layout import Layout
-from ._memory import PAGE, Memory
+from ._memory import HOST_PAGE, PAGE, Memory, memcmp
 
 _PAGEMAP = Path("/proc/self/pagemap")
 # The top byte of an entry: bit 63 present, 62 swapped, 61 a page of a file. A page that was
@@ -39,16 +39,16 @@ class DirtyPages:
 
     def candidates(self, memory: Memory) -> Iterator[tuple[int, int]]:
         """Runs of pages that may have been written: first page and number of pages."""
-        total = memory.size // PAGE
         if self._pagemap is None:
-            yield 0, total
+            yield 0, memory.size // PAGE
             return
-        first = memory.address // PAGE
+        total, first = memory.size // HOST_PAGE, memory.address // HOST_PAGE
+        ours = HOST_PAGE // PAGE
         for start in range(0, total, _ENTRIES_AT_ONCE):
             count = min(_ENTRIES_AT_ONCE, total - start)
             entries = os.pread(self._pagemap, count * 8, (first + start) * 8)
             for found in _RUNS.finditer(entries[7::8].translate(_WRITTEN)):
-                yield start + found.start(), found.end() - found.start()
+                yield (start + found.start()) * ours, (found.end() - found.start()) * ours
 
 
 def changed_runs(
@@ -67,21 +67,20 @@ def changed_runs(
         First page and number of pages of each run, in order.
     """
     changed: list[tuple[int, int]] = []
+    compare, here = memcmp, memory.address
     for start, count in dirty.candidates(memory):
         for page, length, run in committed.covering(start, count):
             if run is None:
                 base, step = zero, 0
             else:
-                base = address_of[run.file] + (run.origin + page - run.page) * PAGE
-                step = PAGE
-                if length > 1 and memory.equals(page * PAGE, base, length * PAGE):
+                base, step = address_of[run.file] + (run.origin + page - run.page) * PAGE, PAGE
+                if length > 1 and compare(here + page * PAGE, base, length * PAGE) == 0:
                     continue
-            for index in range(length):
-                if memory.equals((page + index) * PAGE, base + index * step, PAGE):
-                    continue
-                here = page + index
-                if changed and sum(changed[-1]) == here:
-                    changed[-1] = (changed[-1][0], changed[-1][1] + 1)
-                else:
-                    changed.append((here, 1))
+            for index in range(page, page + length):
+                if compare(here + index * PAGE, base, PAGE):
+                    if changed and sum(changed[-1]) == index:
+                        changed[-1] = (changed[-1][0], changed[-1][1] + 1)
+                    else:
+                        changed.append((index, 1))
+                base += step
     return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 from typing import Any
@@ -31,6 +32,25 @@ def pickled(value: Any) -> bytes:
             f"{str(error)[:200]}); copy what it was made from, or fork the space"
         ) from None
     return data
+
+
+def export(variables: dict[str, Any]) -> tuple[bytes, list[str]]:
+    """Variables as bytes, to be carried to another version of the interpreter.
+
+    Returns:
+        The bytes, and what had to be left behind: each a name with the reason.
+    """
+    with contextlib.suppress(CopyError):
+        return pickled(variables), []  # together, so that what they share stays shared
+    kept: dict[str, Any] = {}
+    left: list[str] = []
+    for name, value in variables.items():
+        try:
+            pickled(value)
+            kept[name] = value
+        except CopyError:
+            left.append(f"{name} ({type(value).__name__})")
+    return pickled(kept), left
 
 
 def read(source: Source) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
-from . import _door, _preview, _trace, _variables
+from . import _door, _parallel, _preview, _trace, _variables
 from ._output import Output
 
 OUT_QUOTA = 16 << 20
@@ -17,6 +17,9 @@ OUT_QUOTA = 16 << 20
 VALUE_CHARS = 2500
 
 _BUILTINS = dict(vars(builtins))
+_OWN_NAMES: set[str] = set()
+_modules: dict[str, Any] = {}
+_parse, _walk = ast.parse, ast.walk
 _stdio = (sys.stdout, sys.stderr, sys.stdin)
 
 
@@ -39,9 +42,16 @@ def restore_builtins() -> None:
 
 
 def keep_builtin(name: str, value: object) -> None:
-    """Make a name part of what `restore_builtins` restores."""
+    """Make a name of this package part of what `restore_builtins` restores."""
     _BUILTINS[name] = value
+    _OWN_NAMES.add(name)
     setattr(builtins, name, value)
+
+
+def keep_modules() -> None:
+    """Make the modules that there are now part of what `tidy` restores."""
+    _modules.clear()
+    _modules.update(sys.modules)
 
 
 def execute(
@@ -71,6 +81,7 @@ def execute(
     if compiled is None:
         return _report(output, None, failure, False, [], [])
     before = _variables.snapshot(namespace, mentioned, hidden(helpers))
+    _parallel.begin(before.values)
     sys.stdout = sys.stderr = output
     changes: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -78,7 +89,7 @@ def execute(
         # Showing values runs code of their classes, so it can be stopped as well.
         _door.raw(_door.ARM)
         result, caught = _run(compiled, namespace)
-        _tidy(namespace)
+        tidy(namespace)
         if caught is None and result is not None:
             namespace["_"] = result
             value = _preview.echo(result, VALUE_CHARS)
@@ -88,10 +99,11 @@ def execute(
     except Stop as late:
         _door.raw(_door.DISARM)
         caught = late
-        _tidy(namespace)
+        tidy(namespace)
         put_back(namespace, helpers)
     finally:
         sys.stdout, sys.stderr, sys.stdin = _stdio
+        _parallel.end()
     if caught is not None:
         stopped = isinstance(caught, Stop)
         error = _trace.describe(caught)
@@ -107,18 +119,19 @@ def _compile(
 ) -> tuple[list[tuple[CodeType, Callable[..., Any]]] | None, set[str], str | None]:
     """The parts to run, the names that the code mentions, or why it cannot be compiled."""
     try:
-        tree = ast.parse(code, filename)
+        tree = _parse(code, filename)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         parts: list[tuple[CodeType, Callable[..., Any]]] = [
             (compile(tree, filename, "exec", dont_inherit=True), exec)
         ]
-        mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        mentioned = {node.id for node in _walk(tree) if isinstance(node, ast.Name)}
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
             parts.append((compile(expression, filename, "eval", dont_inherit=True), eval))
-            mentioned |= {n.id for n in ast.walk(expression) if isinstance(n, ast.Name)}
+            mentioned |= {n.id for n in _walk(expression) if isinstance(n, ast.Name)}
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return None, set(), _trace.describe(error)
+        # The frames are those of the compiler; where the mistake is, the error itself says.
+        return None, set(), _trace.describe(error.with_traceback(None))
     return parts, mentioned, None
 
 
@@ -134,10 +147,14 @@ def _run(
     return result, None
 
 
-def _tidy(namespace: dict[str, Any]) -> None:
+def tidy(namespace: dict[str, Any]) -> None:
+    """Undo what guest code did to what runs after it."""
     sys.settrace(None)
     sys.setprofile(None)
     restore_builtins()
+    sys.modules.update(_modules)
+    for name in _OWN_NAMES:
+        namespace.pop(name, None)
     namespace["__builtins__"] = builtins
     namespace["__name__"] = "__main__"
     main = sys.modules.get("__main__")

@@ -1,165 +1,25 @@
-"""Searching and cutting text: `grep`, `lines` and `chunks` for guest code.
-
-All of it works on offsets in the whole text. A text of 100 MB is never split into lines: the
-regular expression runs over it once, and line numbers are counted from hit to hit.
-"""
+"""Searching and cutting text: `grep`, `lines` and `chunks` for guest code."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from ._preview import base_of, clip, escape, short, type_name
+from ._hits import Hit, Hits
+from ._kinds import base_of, type_name
+from ._lines import (
+    as_text,
+    compiled,
+    excerpt,
+    is_text,
+    line_count,
+    neighbours,
+    offset_of_line,
+    plain,
+    scan,
+)
+from ._render import short
 
-_SHOWN = 20  # hits that an echoed list shows
-_LINE = 300  # characters of a hit when shown
 _LONG = 2_000  # a longer line is kept as an excerpt around the match
-_BLOCK = 1 << 20
-
-Text = Any  # str, bytes or bytearray; typing.AnyStr cannot say "the same as the pattern"
-
-
-class Line(NamedTuple):
-    """A match and the line it begins in, as offsets; `number` is 1-based."""
-
-    start: int
-    end: int
-    number: int
-    line_start: int
-    line_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One line that matched. `start` is the offset of the match in the text of `where`."""
-
-    where: str | int
-    line: int
-    text: str
-    start: int
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """`path:12: text`, with the context lines as grep writes them."""
-        where = f"[{self.where}]" if isinstance(self.where, int) else self.where
-        first = self.line - len(self.before)
-        rows = [(first + i, "-", row) for i, row in enumerate(self.before)]
-        rows.append((self.line, ":", self.text))
-        rows += [(self.line + 1 + i, "-", row) for i, row in enumerate(self.after)]
-        return "\n".join(
-            clip(
-                escape(
-                    f"{where}{mark}{number}{mark} {row}" if where != "" else f"{number}{mark} {row}"
-                ),
-                _LINE,
-            )
-            for number, mark, row in rows
-        )
-
-
-class Hits(list[Hit]):
-    """What `grep` found. Echoed, it shows the first hits and the total."""
-
-    complete: bool = True
-
-    def __repr__(self) -> str:
-        """The first 20 hits, and how many there are."""
-        total = f"{len(self):,} hit{'' if len(self) == 1 else 's'}"
-        if not self.complete:
-            total = f"first {total} (there are more: raise max_hits)"
-        shown = [str(hit) for hit in list(self)[:_SHOWN]]
-        if len(self) > len(shown):
-            shown.append(f"... {len(self) - len(shown):,} more: hits[{len(shown)}:]")
-        return "\n".join([total, *shown])
-
-    __str__ = __repr__
-
-
-def plain(text: Text) -> Text:
-    """The same text without the methods of a subclass."""
-    base = base_of(text)
-    if base is str or base is bytes:
-        return text if type(text) is base else base.__getitem__(text, slice(None))
-    return bytes(bytearray.__getitem__(text, slice(None)))
-
-
-def is_text(value: object) -> bool:
-    """Whether the value is a str, bytes or bytearray, or derived from one."""
-    return base_of(value) in (str, bytes, bytearray)
-
-
-def as_text(piece: Text) -> str:
-    """Text to show of a piece of str or bytes."""
-    return piece if isinstance(piece, str) else bytes(piece).decode("utf-8", "backslashreplace")
-
-
-def compiled(pattern: Any, text: Text, flags: int = 0) -> re.Pattern[Any]:
-    """The pattern for this kind of text, with `^` and `$` at every line as grep has it."""
-    binary = not isinstance(text, str)
-    if isinstance(pattern, re.Pattern):
-        flags |= pattern.flags & ~(re.UNICODE | re.DEBUG)
-        pattern = pattern.pattern
-    if binary and isinstance(pattern, str):
-        pattern = pattern.encode("utf-8", "surrogatepass")
-        flags &= ~re.UNICODE
-    elif not binary and not isinstance(pattern, str):
-        pattern = bytes(pattern).decode("utf-8", "surrogateescape")
-        flags &= ~re.LOCALE
-    return re.compile(pattern, flags | re.MULTILINE)
-
-
-def scan(
-    pattern: re.Pattern[Any], text: Text, start: int = 0, stop: int | None = None
-) -> Iterator[Line]:
-    """Every match of the pattern with its line. The cost of lines is one pass in all."""
-    newline = "\n" if isinstance(text, str) else b"\n"
-    size = len(text)
-    stop = size if stop is None else stop
-    number, counted, line_start, line_end = 1, 0, 0, -1
-    for match in pattern.finditer(text, start, stop):
-        begin, end = match.span()
-        if begin == end == size and (not size or text.endswith(newline)):
-            return  # the empty rest after the last newline is no line
-        if begin > line_end:
-            line_start = text.rfind(newline, counted, begin) + 1
-            number += text.count(newline, counted, begin)
-            counted = begin
-            line_end = text.find(newline, begin)
-            line_end = size if line_end < 0 else line_end
-        yield Line(begin, end, number, line_start, line_end)
-
-
-def excerpt(text: Text, line: Line, room: int) -> str:
-    """The line of a match without its end; of a long line what is around the match."""
-    begin, end = line.line_start, line.line_end
-    if end - begin <= room:
-        return as_text(text[begin:end]).removesuffix("\r")
-    begin = max(begin, min(line.start - room // 3, end - room))
-    end = min(end, begin + room)
-    cut = as_text(text[begin:end]).removesuffix("\r")
-    return ("…" if begin > line.line_start else "") + cut + ("…" if end < line.line_end else "")
-
-
-def neighbours(text: Text, line: Line, count: int, room: int) -> tuple[list[str], list[str]]:
-    """Up to `count` lines before and after the line of a match, each cut to `room`."""
-    newline = "\n" if isinstance(text, str) else b"\n"
-    before: list[str] = []
-    after: list[str] = []
-    begin, end = line.line_start, line.line_end
-    while begin > 0 and len(before) < count:
-        stop, begin = begin - 1, text.rfind(newline, 0, begin - 1) + 1
-        before.append(_cut(text, begin, stop, room))
-    while end < len(text) - 1 and len(after) < count:
-        begin, end = end + 1, text.find(newline, end + 1)
-        end = len(text) if end < 0 else end
-        after.append(_cut(text, begin, end, room))
-    return before[::-1], after
-
-
-def _cut(text: Text, begin: int, end: int, room: int) -> str:
-    cut = as_text(text[begin : min(end, begin + room)]).removesuffix("\r")
-    return cut + "…" if end - begin > room else cut
 
 
 def documents(target: Any) -> Iterator[tuple[str | int, Any]]:
@@ -218,24 +78,6 @@ def grep(
     return hits
 
 
-def offset_of_line(text: Text, number: int, origin: int = 0) -> int:
-    """The offset at which the line with this number begins, line 1 being at `origin`.
-
-    The length of the text, when it has fewer lines.
-    """
-    newline = "\n" if isinstance(text, str) else b"\n"
-    position, missing = origin, number - 1
-    while missing > 0 and position < len(text):
-        found = text.count(newline, position, position + _BLOCK)
-        if found < missing:
-            position, missing = position + _BLOCK, missing - found
-            continue
-        for _ in range(missing):
-            position = text.find(newline, position) + 1
-        return position
-    return min(position, len(text))
-
-
 def lines(text: Any, start: int = 1, stop: int | None = None) -> list[str]:
     """Lines `start` to `stop`, both included and counted from 1 as in a `Hit`, without their ends.
 
@@ -246,9 +88,8 @@ def lines(text: Any, start: int = 1, stop: int | None = None) -> list[str]:
     if not is_text(text):
         raise TypeError(f"lines() takes text or a list of lines, not {type_name(type(text))}")
     text = plain(text)
-    newline = "\n" if isinstance(text, str) else b"\n"
     if start < 0 or (stop is not None and stop < 0):
-        total = text.count(newline) + (1 if text and not text.endswith(newline) else 0)
+        total = line_count(text)
         start = max(1, start + total + 1) if start < 0 else start
         stop = stop + total + 1 if stop is not None and stop < 0 else stop
     if stop is not None and stop < start:

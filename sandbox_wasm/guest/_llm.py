@@ -105,13 +105,19 @@ def sub_llm_map(
     return results
 
 
-def run_template(resolve: Callable[[str], Any], request: Mapping[str, Any]) -> Any:
+def run_template(
+    resolve: Callable[[str], Any], request: Mapping[str, Any], *, has_item: bool = False
+) -> Any:
     """Ask what the `sub_llm` tool says: once, or with `over` once for each item of a variable.
 
     Args:
         resolve: gives the value of a name or access path.
         request: `prompt` with `{{name}}` and `{{item}}`, and `over`, `schema`, `model`,
             `max_tokens`, `concurrency`, all optional.
+        has_item: whether there is a variable `item`.
+
+    Raises:
+        SubLLMError: a call failed; then there is no value, whatever the others answered.
     """
     prompt, over = request["prompt"], request.get("over")
     known: dict[str, str] = {}
@@ -121,6 +127,8 @@ def run_template(resolve: Callable[[str], Any], request: Mapping[str, Any]) -> A
             target = match[1].strip()
             if target == "item" and over is not None:
                 return _context_text(item)
+            if target == "item" and not has_item:
+                raise SubLLMError("{{item}} stands for an item of `over`: name the list there")
             if target not in known:
                 known[target] = _context_text(resolve(target))
             return known[target]
@@ -137,7 +145,15 @@ def run_template(resolve: Callable[[str], Any], request: Mapping[str, Any]) -> A
         raise SubLLMError(f"{over} is of type {type(items).__name__}: `over` wants a list")
     values = items.values() if isinstance(items, Mapping) else items
     prompts = [fill(item) for item in values]
-    return sub_llm_map(prompts, concurrency=request.get("concurrency") or 16, **arguments)
+    concurrency = request.get("concurrency") or 16
+    answers = sub_llm_map(prompts, concurrency=concurrency, on_error="return", **arguments)
+    failed = {i: answer for i, answer in enumerate(answers) if isinstance(answer, SubLLMError)}
+    if failed:
+        raise SubLLMError(
+            f"{_count_failed(failed, len(answers))} Nothing was stored; in exec_code, "
+            'sub_llm_map(prompts, on_error="return") keeps what succeeds.'
+        )
+    return answers
 
 
 llm_query = sub_llm
@@ -215,15 +231,19 @@ def _check_int(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be at least 1, not {value}")
 
 
-def _map_error(failed: dict[int, SubLLMError], results: list[Any]) -> SubLLMError:
-    first = next(iter(failed.values()))
+def _count_failed(failed: Mapping[int, SubLLMError], total: int) -> str:
+    first = str(next(iter(failed.values()))).rstrip(".")
     shown = ", ".join(str(index) for index in list(failed)[:_MAX_NAMED])
     more = ", ..." if len(failed) > _MAX_NAMED else ""
+    return f"{len(failed)} of {total} prompts failed (index {shown}{more}); the first: {first}."
+
+
+def _map_error(failed: dict[int, SubLLMError], results: list[Any]) -> SubLLMError:
+    first = next(iter(failed.values()))
     kept = len(results) - len(failed)
     message = (
-        f"{len(failed)} of {len(results)} prompts failed (index {shown}{more}); the first: {first} "
-        f"The {kept} other answers are in `.answers` of this error, its `.failed` has the rest; "
-        'on_error="return" gives both in one list.'
+        f"{_count_failed(failed, len(results))} `.answers` of this error has the {kept} that "
+        'succeeded, `.failed` the errors; on_error="return" gives both in one list.'
     )
     answers = [None if index in failed else result for index, result in enumerate(results)]
     return SubLLMError(

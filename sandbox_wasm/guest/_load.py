@@ -235,13 +235,19 @@ def _table(
     for attempt in (0, 1):
         stream = io.BufferedReader(_Stream(input, offset + skip, length - skip), 1 << 20)
         try:
-            return pandas.read_csv(
+            frame = pandas.read_csv(
                 stream,
                 sep=separator,
                 encoding=encoding,
                 encoding_errors=errors,
                 low_memory=False,
             )
+            if not isinstance(frame.index, pandas.RangeIndex):
+                notes.append(
+                    f"{of}the rows have more values than the header has names: the first column "
+                    "was taken for the index."
+                )
+            return frame
         except UnicodeDecodeError as error:
             if attempt or encoding != "utf-8":
                 raise LoadError(f"{of}it is not {encoding}: {error.reason}.") from None

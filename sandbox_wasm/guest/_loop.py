@@ -7,7 +7,20 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import _copy, _door, _execute, _find, _llm, _load, _peek, _preview, _save, _trace, _variables
+from . import (
+    _copy,
+    _door,
+    _execute,
+    _find,
+    _llm,
+    _load,
+    _parallel,
+    _peek,
+    _preview,
+    _save,
+    _trace,
+    _variables,
+)
 from ._bulk import Input, write_output
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
@@ -29,6 +42,8 @@ HELPERS: dict[str, Any] = {
     "grep": _find.grep,
     "lines": _find.lines,
     "chunks": _find.chunks,
+    "pmap": _parallel.pmap,
+    "PmapError": _parallel.PmapError,
     "show_vars": show_vars,
     "SHOW_VARS": show_vars,
 }
@@ -82,13 +97,32 @@ def _save_value(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _template(request: dict[str, Any]) -> dict[str, Any]:
+    if request["into"] in HELPERS:
+        return {"refused": f"`{request['into']}` is the name of a helper; choose another name"}
     try:
         NAMESPACE[request["into"]] = value = _llm.run_template(
-            lambda target: _peek.resolve(target, NAMESPACE), request
+            lambda target: _peek.resolve(target, NAMESPACE),
+            request,
+            has_item="item" in NAMESPACE,
         )
     except (_peek.PeekError, _llm.SubLLMError) as error:
         return {"refused": str(error)}
     return {"preview": _preview.preview(value)}
+
+
+def _export(_request: dict[str, Any]) -> dict[str, Any]:
+    variables = dict(_variables.visible(NAMESPACE, _execute.hidden(HELPERS)))
+    data, left = _copy.export(variables)
+    return {"written": write_output([data]), "left": left}
+
+
+def _import(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = _copy.read(Input(request["size"]))
+    except _copy.CopyError as error:
+        return {"refused": str(error)}
+    NAMESPACE.update(found)
+    return {"names": sorted(found)}
 
 
 def _info(request: dict[str, Any]) -> dict[str, Any]:
@@ -112,10 +146,25 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "save": _save_value,
     "ask": _template,
     "info": _info,
+    "pmap_items": _parallel.run,
+    "export": _export,
+    "import": _import,
 }
 
 
-def turn() -> None:
+def _whole() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The names and tables that turns need, each with a copy of what it holds now."""
+    package = __name__.partition(".")[0]
+    needed = (package, "ast", "traceback")  # the artefact runs the source of a turn through ast
+    modules = [
+        vars(module)
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in needed
+    ]
+    return [(names, dict(names)) for names in (*modules, _OPERATIONS, HELPERS)]
+
+
+def _carry_out() -> None:
     """Carry out one request of the host."""
     request = _door.request()
     try:
@@ -137,7 +186,20 @@ def install() -> dict[str, Any]:
         Addresses for the host: of the exception that stops code, and of `None`, whose
         reference count shows what an immortal object's is.
     """
+    whole: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def turn() -> None:
+        # Guest code can reach this package, so it is mended before each turn and after it.
+        for names, kept in whole:
+            names.update(kept)
+        _carry_out()
+        for names, kept in whole:
+            names.update(kept)
+        _execute.tidy(NAMESPACE)
+
     _execute.keep_builtin(ENTRY, turn)
+    _execute.keep_modules()
+    whole += _whole()
     NAMESPACE.update(HELPERS)
     NAMESPACE.setdefault("Out", {})
     gc.collect()

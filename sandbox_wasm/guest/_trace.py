@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import linecache
+import re
 import traceback
 
 OWN_PREFIX = "<rlm_guest"
+_OWN_NAME = re.compile(r"^rlm_guest\.\w+\.(?=[A-Z]\w*:)", re.MULTILINE)
 MAX_CHARS = 4000
 MAX_LINE = 500
+MAX_SOURCES = 200
+"""Executions whose source is kept for tracebacks."""
 
 
 def remember_source(filename: str, code: str) -> None:
     """Let tracebacks show the lines of code that has no file."""
+    old = [name for name in linecache.cache if name.startswith("<execution ")]
+    for name in old[: max(0, len(old) - MAX_SOURCES)]:
+        del linecache.cache[name]
     lines = [line + "\n" for line in code.splitlines()]
     linecache.cache[filename] = (len(code), None, lines, filename)
 
@@ -41,6 +48,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     except Exception as failure:  # a hostile __str__, __cause__ or __notes__
         text = f"{type(error).__name__} (its traceback cannot be shown: {type(failure).__name__})"
     text = text.rstrip("\n").removesuffix("rlm_guest._execute.Stop").rstrip("\n")
+    text = _OWN_NAME.sub("", text)
     if isinstance(error, FileNotFoundError | PermissionError):
         text += "\n[the sandbox has no files: use the load_variable and save_variable tools]"
     if len(text) > limit:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from ._preview import brief, label, length_of, type_name
+from ._kinds import length_of, type_name
+from ._label import label
+from ._render import brief
 
 _DESCRIBED = 100  # changes with a full brief; beyond that an agent reads the names at most
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from sandbox_wasm.guest._find import Hit, chunks, grep, lines
+from sandbox_wasm.guest._find import chunks, grep, lines
+from sandbox_wasm.guest._hits import Hit
 
 LOG = "alpha\nbeta error\n\ngamma\nerror again error\nomega"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox_wasm.guest._find import lines
 from sandbox_wasm.guest._peek import PeekError, peek, resolve
 
 LOG = "".join(f"line {i} {'error' if i % 10 == 0 else 'fine'}\n" for i in range(1, 5_001))
@@ -145,10 +146,33 @@ def test_matches_in_rows_are_paged_by_item() -> None:
 
 
 def test_a_range_within_limits_names_the_range_after_it() -> None:
-    text = peek(SPACE, "log", start=5, length=10)
-    assert (
-        text == f'{LOG[5:15]}\n[chars 5-15 of {len(LOG):,}; next: peek("log", start=15, length=10)]'
-    )
+    footer = f'[chars [5:15] of {len(LOG):,}; next: peek("log", start=15, length=10)]'
+    assert peek(SPACE, "log", start=5, length=10) == f"{LOG[5:15]}\n{footer}"
+
+
+def test_the_footer_numbers_lines_from_one_and_says_what_start_was() -> None:
+    text = peek(SPACE, "log", start=3, length=5, unit="lines")
+    assert text.startswith("line 4 fine\n") and "\nline 8 fine\n[" in text
+    call = 'peek("log", start=8, length=5, unit="lines")'
+    assert text.endswith(f"[lines 4-8 of 5,000 (start=3); next: {call}]")
+    last = peek(SPACE, "log", start=-1, unit="lines")
+    assert last == "line 5000 error\n[line 5,000 of 5,000 (start=4999)]"
+
+
+def test_what_find_reports_leads_to_the_match() -> None:
+    text = peek(SPACE, "log", find="line 40 ", context=0)
+    assert "lines count from 1 as in lines(), an offset is a start for peek" in text
+    found = re.search(r"^(\d+):(\d+): (.*)$", text, re.MULTILINE)
+    assert found is not None
+    line, offset, row = int(found[1]), int(found[2]), found[3]
+    assert lines(LOG, line, line) == [row] == ["line 40 error"]
+    assert peek(SPACE, "log", start=offset, length=8).startswith("line 40 \n")
+    shown = peek(SPACE, "log", start=line - 1, length=1, unit="lines")
+    assert shown.startswith(f"{row}\n[line {line} of ")
+
+
+def test_a_range_of_items_is_named_as_the_slice_that_gives_it() -> None:
+    assert "[items [2:5] of 1,000; next: " in peek(SPACE, "rows", start=2, length=3)
 
 
 def test_a_negative_start_counts_from_the_end() -> None:

@@ -10,13 +10,23 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sandbox_wasm.guest._preview import brief, echo, preview
+from sandbox_wasm.guest._find import grep
+from sandbox_wasm.guest._hits import Hit
+from sandbox_wasm.guest._preview import echo, preview
+from sandbox_wasm.guest._render import brief
 
 
 @dataclasses.dataclass
 class Invoice:
     number: int
     lines: list[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    zeta: int
+    alpha: int
+    mid: int
 
 
 class Raises:
@@ -174,7 +184,7 @@ def test_any_value_is_described_within_bounds_and_without_control_characters(nam
         full.encode()
         line.encode()
     assert sys.getrecursionlimit() == limit
-    assert brief([HOSTILE[name]]).startswith("list 1 items: ")
+    assert brief([HOSTILE[name]]).startswith("list 1 item: ")
 
 
 def test_the_interrupt_of_the_host_passes_through() -> None:
@@ -192,10 +202,10 @@ def test_a_value_whose_repr_raises_says_so_and_shows_the_others() -> None:
     ("value", "expected"),
     [
         (["a", "b"], "list 2 items: ['a', 'b']"),
-        ({"a": 1}, "dict 1 keys: {'a': 1}"),
+        ({"a": 1}, "dict 1 key: {'a': 1}"),
         ("first", "str 5 chars: 'first'"),
         (b"ab", "bytes 2 bytes: b'ab'"),
-        ((1,), "tuple 1 items: (1,)"),
+        ((1,), "tuple 1 item: (1,)"),
         (set(), "set 0 items"),
         (3, "int 3"),
         (None, "None"),
@@ -205,6 +215,42 @@ def test_a_value_whose_repr_raises_says_so_and_shows_the_others() -> None:
 )
 def test_brief_gives_type_size_and_value(value: object, expected: str) -> None:
     assert brief(value) == expected
+
+
+def test_things_are_counted_in_singular_and_plural() -> None:
+    assert preview({"a": "x"}).startswith("dict 1 key\nkeys: str 1 char, e.g. 'a'")
+    assert "1 file " in preview({"src/a.py": "x = 1\n"})
+    assert preview("x" * 5).endswith("x") and "1 line, ~1 token\n" in preview("x" * 5)
+
+
+def test_a_subclass_is_named_once() -> None:
+    assert brief(collections.OrderedDict(a=1)) == "OrderedDict (dict) 1 key: {'a': 1}"
+
+
+def test_a_dataclass_is_shown_in_the_order_of_its_definition() -> None:
+    assert brief(Slotted(1, 2, 3)) == "Slotted(zeta=1, alpha=2, mid=3)"
+    shown = preview(Slotted(1, 2, 3))
+    assert shown.index("zeta") < shown.index("alpha") < shown.index("mid")
+
+
+def test_hits_are_shown_as_grep_shows_them() -> None:
+    hits = grep("x", {"src/a.py": "\nx = 1\n", "b.py": "x"}, context=1)
+    assert brief(hits) == "Hits (list) 2 items: [src/a.py:2: x = 1, b.py:1: x]"
+    assert brief(hits[0]) == "Hit src/a.py:2: x = 1"
+    for value in (hits, list(hits)):
+        assert "[0] src/a.py:2: x = 1\n[1] b.py:1: x" in preview(value)
+    assert echo(hits[0]) == "src/a.py-1- \nsrc/a.py:2: x = 1"
+    assert echo(list(hits)) == "[src/a.py:2: x = 1, b.py:1: x]"
+
+
+def test_a_hit_made_of_anything_is_described() -> None:
+    for where in (Raises(SystemExit(3)), "\x1b", 10**5_000):
+        hit = Hit(where, 1, None, 0)  # type: ignore[arg-type]
+        assert all(f([hit]) and f(hit) for f in (preview, brief, echo))
+
+
+def test_lines_of_bytes_are_counted_and_not_estimated() -> None:
+    assert "2,000 lines" in preview("été\nline\n".encode() * 1_000)
 
 
 def test_brief_counts_exactly_and_marks_what_it_leaves_out() -> None:
@@ -264,7 +310,7 @@ def test_a_folder_shows_languages_tree_largest_and_empty_files() -> None:
     files |= {"repo/README.md": "# Title\n", "repo/docs/a.md": "text" * 1_000}
     text = preview(files)
     assert "32 files" in text and "Python 30 files 2,610 chars" in text and "Markdown 2" in text
-    assert "src/  30 files" in text and "tree of 'repo/'" in text
+    assert "src/ 30 files" in text and "tree of 'repo/'" in text
     assert "largest: 'repo/docs/a.md' 4,000" in text
     assert "1 empty, e.g. 'repo/src/m0.py'" in text
 
