@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from importlib import import_module
+from typing import Any
 
 import click
 
 from .. import __version__
 from ..errors import RlmError
+from ._options import settings_options
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+_COMMANDS = ("setup", "demo", "doctor", "install", "spaces")
+"""Each is `command` in a module of its name. `serve` is here: it must start fast."""
 
 
 class _Group(click.Group):
-    """Shows the project's own errors as text, without a traceback."""
+    """Imports a command when it is asked for, and shows the project's errors as text."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return [*super().list_commands(context), *_COMMANDS]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in _COMMANDS:
+            command = import_module(f"._{name}", __package__).command
+            assert isinstance(command, click.Command)
+            return command
+        return super().get_command(context, name)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -26,33 +38,13 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(__version__, prog_name="rlm-mcp")
 def main() -> None:
     """A persistent, transactional variable space for coding agents, over MCP."""
 
 
-def _settings_options(command: _Command) -> _Command:
-    for option in (
-        click.option("--home", help="Folder of the spaces (RLM_MCP_HOME)."),
-        click.option("--cache", help="Folder of the compiled sandbox (RLM_MCP_CACHE)."),
-        click.option(
-            "--allow", multiple=True, metavar="PATH",
-            help="A further folder to read from and write to (RLM_MCP_ALLOW).",
-        ),
-        click.option("--space", help="The default space (RLM_MCP_SPACE)."),
-        click.option("--sub-model", help="Model of sub-LLM calls (RLM_MCP_SUB_MODEL)."),
-        click.option("--memory-mb", type=int, help="Most memory of a space (RLM_MCP_MEMORY_MB)."),
-        click.option(
-            "--durability", type=click.Choice(["background", "sync"]),
-            help="What a reply waits for (RLM_MCP_DURABILITY).",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 @main.command()
-@_settings_options
+@settings_options
 def serve(**flags: Any) -> None:
     """Serve MCP over standard input and output."""
     import asyncio

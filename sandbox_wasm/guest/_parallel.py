@@ -181,8 +181,9 @@ def _dumps(value: Any, what: str) -> bytes:
                     item.__kwdefaults__, item.__dict__,
                 )  # fmt: skip
             known = _MAIN if _in_fork else _at_start
-            if isinstance(item, type) and known.get(item.__name__) is item:
-                return _lookup, (item.__name__,)
+            name = getattr(item, "__name__", None)
+            if isinstance(item, type) and name is not None and known.get(name) is item:
+                return _lookup, (name,)
             return super().reducer_override(item)
 
     buffer = io.BytesIO()
