@@ -15,8 +15,9 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from sandbox_wasm import ARTEFACT, guest_version
+from sandbox_wasm import ARTEFACT, digest_of, guest_version
 
 from ..errors import SandboxError
 from ..worker._interrupt import StopPoint
@@ -55,9 +56,7 @@ class Cache:
     def compiled(self) -> Path:
         """The compiled guest, bound to the guest, wasmtime, and this kind of machine."""
         machine = f"{sys.platform}-{platform.machine().lower()}"
-        return (
-            self.folder / f"{self.module[:16]}-wasmtime-{version('wasmtime')}-{machine}.cwasm"
-        )
+        return self.folder / f"{self.module[:16]}-wasmtime-{version('wasmtime')}-{machine}.cwasm"
 
     @property
     def image(self) -> Path:
@@ -101,13 +100,36 @@ class Cache:
             stat.S_ISREG(found.st_mode)
             and found.st_uid == os.getuid()
             and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            and found.st_size > 0
+            and _recorded(self.compiled) is not None
         )
+
+    def record_compiled(self) -> None:
+        """Write the digest of the compiled guest; it counts from then on."""
+        _record(self.compiled, digest_of(self.compiled))
+
+    def remove_damaged(self) -> list[str]:
+        """Remove files that are not what was written, so that they are made again.
+
+        A file whose inode, size and time of change are as they were is taken to be sound;
+        another is read and its digest compared.
+
+        Returns:
+            The names of what was removed.
+        """
+        removed = []
+        for path in (self.compiled, self.image):
+            if path.exists() and not _is_sound(path):
+                path.unlink(missing_ok=True)
+                _record_of(path).unlink(missing_ok=True)
+                removed.append(path.name)
+        return removed
 
     def base_image(self) -> BaseImage | None:
         """The base image, or `None` if it is missing or not whole."""
+        described = _recorded(self.image)
+        if described is None:
+            return None
         try:
-            described = json.loads(self.image.with_suffix(".json").read_text())
             stop = described["stop"]
             found = BaseImage(
                 self.image,
@@ -120,16 +142,10 @@ class Cache:
             return None
         return found if whole else None
 
-    def describe_image(self, image: BaseImage) -> None:
+    def record_image(self, image: BaseImage) -> None:
         """Write what belongs to the base image; the image counts from then on."""
-        described = {
-            "size": image.size,
-            "digest": image.digest,
-            "stop": asdict(image.stop) if image.stop else None,
-        }
-        part = self.image.with_suffix(".part")
-        part.write_text(json.dumps(described))
-        part.replace(self.image.with_suffix(".json"))
+        stop = asdict(image.stop) if image.stop else None
+        _record(self.image, image.digest, size=image.size, stop=stop)
 
     def is_ready(self) -> bool:
         """Whether nothing is missing."""
@@ -137,5 +153,43 @@ class Cache:
 
     def clear(self) -> None:
         """Remove what this version would use, so that it is made again."""
-        for path in (self.compiled, self.image, self.image.with_suffix(".json")):
+        for path in (self.compiled, self.image):
             path.unlink(missing_ok=True)
+            _record_of(path).unlink(missing_ok=True)
+
+
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _recorded(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(_record_of(path).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("digest"), str) else None
+
+
+def _record(path: Path, digest: str, **more: Any) -> None:
+    record = _record_of(path)
+    part = record.with_name(f"{record.name}.part{os.getpid()}")
+    part.write_text(json.dumps({**more, "digest": digest, "identity": _identity(path)}))
+    part.replace(record)
+
+
+def _identity(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def _is_sound(path: Path) -> bool:
+    described = _recorded(path)
+    if described is None:
+        return False
+    if described.get("identity") == _identity(path):
+        return True
+    digest = described.pop("digest")
+    if digest_of(path) != digest:
+        return False
+    _record(path, digest, **{key: described[key] for key in described.keys() - {"identity"}})
+    return True

@@ -16,12 +16,16 @@ class WorkerPool:
         compiled: the compiled guest.
         library: the zip with the guest's library.
         warm: how many to keep started.
+        compare_pages: see `WorkerProcess.start`.
     """
 
-    def __init__(self, compiled: Path, library: Path, warm: int = 1) -> None:
+    def __init__(
+        self, compiled: Path, library: Path, warm: int = 1, *, compare_pages: bool = False
+    ) -> None:
         self._compiled = compiled
         self._library = library
         self._warm = warm
+        self._compare_pages = compare_pages
         self._starting: list[asyncio.Task[WorkerProcess]] = []
         self._closed = False
 
@@ -31,7 +35,9 @@ class WorkerPool:
             self._starting.append(asyncio.create_task(self._start()))
 
     async def _start(self) -> WorkerProcess:
-        return await WorkerProcess.start(self._compiled, self._library)
+        return await WorkerProcess.start(
+            self._compiled, self._library, compare_pages=self._compare_pages
+        )
 
     async def take(self) -> WorkerProcess:
         """A worker that nobody else uses; the caller ends it with `kill`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,8 @@ from ._cache import BaseImage, Cache
 from ._pool import WorkerPool
 from ._process import WorkerProcess
 
+_log = logging.getLogger(__name__)
+
 Progress = Callable[[float, str], None]
 
 
@@ -26,11 +29,13 @@ class Preparation:
     Args:
         cache: of the compiled guest and the base image.
         warm: how many workers to keep started.
+        compare_pages: see `WorkerProcess.start`.
     """
 
-    def __init__(self, cache: Cache, warm: int = 1) -> None:
+    def __init__(self, cache: Cache, warm: int = 1, *, compare_pages: bool = False) -> None:
         self._cache = cache
         self._warm = warm
+        self._compare_pages = compare_pages
         self._task: asyncio.Task[tuple[BaseImage, WorkerPool]] | None = None
         self._listeners: set[Progress] = set()
 
@@ -70,6 +75,9 @@ class Preparation:
                 self._listeners.discard(progress)
 
     async def _make_ready(self) -> tuple[BaseImage, WorkerPool]:
+        removed = await asyncio.to_thread(self._cache.remove_damaged)
+        if removed:
+            _log.warning("damaged and made again: %s", ", ".join(removed))
         if not await asyncio.to_thread(self._cache.is_ready):
             await run_preparation(self._cache, self._tell)
         image = await asyncio.to_thread(self._cache.base_image)
@@ -79,7 +87,9 @@ class Preparation:
             library = locate().library
         except FileNotFoundError as error:
             raise SandboxError(f"{error}; reinstall rlm-mcp") from error
-        pool = WorkerPool(self._cache.compiled, library, self._warm)
+        pool = WorkerPool(
+            self._cache.compiled, library, self._warm, compare_pages=self._compare_pages
+        )
         pool.refill()
         return image, pool
 

@@ -48,13 +48,21 @@ class WorkerProcess:
         """Whether the kernel tells which pages were written; else memories are compared."""
 
     @classmethod
-    async def start(cls, compiled: Path, library: Path, *, lock_down: bool = True) -> WorkerProcess:
+    async def start(
+        cls,
+        compiled: Path,
+        library: Path,
+        *,
+        lock_down: bool = True,
+        compare_pages: bool = False,
+    ) -> WorkerProcess:
         """Start a worker and wait until it is ready.
 
         Args:
             compiled: the compiled guest.
             library: the zip with the guest's library.
             lock_down: whether the process gives up its rights.
+            compare_pages: find changed pages by comparing all, as where no kernel tells them.
 
         Raises:
             SandboxError: it did not come up.
@@ -86,7 +94,12 @@ class WorkerProcess:
             async with asyncio.timeout(START_SECONDS):
                 descriptor = os.open(library, os.O_RDONLY)
                 try:
-                    start = {"t": "start", "module": str(compiled), "lock_down": lock_down}
+                    start = {
+                        "t": "start",
+                        "module": str(compiled),
+                        "lock_down": lock_down,
+                        "compare": compare_pages,
+                    }
                     await worker._send(start, b"", [descriptor])
                 finally:
                     os.close(descriptor)

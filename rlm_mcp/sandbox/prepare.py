@@ -54,6 +54,7 @@ def prepare(cache: Cache, report: Report, *, force: bool = False) -> None:
     with _alone(cache, report):
         if force:
             cache.clear()
+        cache.remove_damaged()
         if cache.is_ready():
             return
         report(0.0, "checking the artefact")
@@ -135,6 +136,7 @@ def _compile(files: ArtefactFiles, cache: Cache, report: Report) -> None:
         done.set()
         watcher.join()
     _write_whole(cache.compiled, module.serialize())
+    cache.record_compiled()
 
 
 def _write_whole(path: Path, data: bytes | bytearray) -> None:
@@ -210,7 +212,7 @@ def _build_on_this_thread(files: ArtefactFiles, cache: Cache, report: Report) ->
                 image = BaseImage(cache.image, size, digest, None)
     finally:
         os.close(library)
-    cache.describe_image(image)
+    cache.record_image(image)
 
 
 def _dump(instance: Instance, size: int, path: Path) -> str:

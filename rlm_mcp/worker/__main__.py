@@ -222,7 +222,7 @@ class _Worker:
         self.engine: Engine
         self.module: Module
         self.library = -1
-        self.dirty = DirtyPages()
+        self.dirty: DirtyPages
         self.interrupter = Interrupter()
         self.request = b""
         self.result: bytes | None = None
@@ -236,6 +236,7 @@ class _Worker:
         self.library = descriptors[0]
         self.engine = make_engine()
         self.module = load_module(self.engine, Path(header["module"]))
+        self.dirty = DirtyPages(not header["compare"])
         walls = lock_down() if header["lock_down"] else []
         threading.stack_size(THREAD_STACK)
         threading.Thread(target=self._serve_guest, name="guest", daemon=True).start()

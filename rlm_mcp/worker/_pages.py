@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -24,13 +25,16 @@ class DirtyPages:
 
     Linux says which pages are private copies. Where nothing says so, every page is a
     candidate; the comparison that follows makes the result the same, only later.
+
+    Args:
+        ask: whether to ask the kernel at all.
     """
 
-    def __init__(self) -> None:
-        try:
-            self._pagemap: int | None = os.open(_PAGEMAP, os.O_RDONLY)
-        except OSError:
-            self._pagemap = None
+    def __init__(self, ask: bool = True) -> None:
+        self._pagemap: int | None = None
+        if ask:
+            with contextlib.suppress(OSError):
+                self._pagemap = os.open(_PAGEMAP, os.O_RDONLY)
 
     @property
     def exact(self) -> bool:

@@ -64,9 +64,14 @@ async def test_variables_are_carried_to_another_interpreter_and_what_cannot_be_i
     ready = Cache(settings.cache)
     cache = Cache(tmp_path / "cache")
     cache.claim()
-    for file in (ready.compiled, ready.image, ready.image.with_suffix(".json")):
-        os.link(file, cache.folder / file.name)
-    os.link(ready.compiled, replace(cache, module=other).compiled)
+    older_cache = replace(cache, module=other)
+    for file, copy in (
+        (ready.compiled, cache.compiled),
+        (ready.image, cache.image),
+        (ready.compiled, older_cache.compiled),
+    ):
+        os.link(file, copy)
+        os.link(f"{file}.json", f"{copy}.json")
     preparation = Preparation(cache)
     with monkeypatch.context() as older:
         older.setattr("rlm_mcp.space._spaces.ARTEFACT", replace(ARTEFACT, module=other))
