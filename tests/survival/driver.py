@@ -1,7 +1,8 @@
 """A process that works on a space until something kills it, saying what was acknowledged.
 
-`python -m tests.survival.driver HOME CACHE ROUNDS [MODE]` prints `ack N` after execution N was
-acknowledged: its reply is there, and with `--durability sync` that means it is saved.
+`python -m tests.survival.driver HOME CACHE ROUNDS` checks what an earlier one left, prints
+`held N`, and then `ack N` after each step that was acknowledged: its reply is there, which with
+`durability = "sync"` means that it is saved.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ assert add(1) == n and next(counter) == n
 CHECK = """
 assert sorted(data) == list(range(1, n + 1))
 assert all(data[i].value == str(i) * 500 for i in data)
-assert add(0) == n and next(counter) == n + 1 and blob.count("x") == 3_000_000
+assert add(0) == n and blob.count("x") == 3_000_000
+assert n == 0 or counter.gi_frame.f_locals["n"] == n
 assert decimal.Decimal(1) == 1
 n
 """
@@ -64,6 +66,11 @@ async def work(home: Path, cache: Path, rounds: int) -> None:
     begun = await space.execute('"n" in globals()', timeout_s=60, keep_chars=100)
     if begun.value == "False":
         await space.execute(FIRST, timeout_s=60, keep_chars=100)
+    else:
+        held = await space.execute(CHECK, timeout_s=60, keep_chars=1000)
+        assert not held.failed, held.error or held.lost
+        sys.stdout.write(f"held {held.value}\n")
+        sys.stdout.flush()
     for index in range(rounds):
         execution = await space.execute(STEP + "n", timeout_s=60, keep_chars=100)
         assert not execution.failed, execution

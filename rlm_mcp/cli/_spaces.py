@@ -1,0 +1,132 @@
+"""`rlm-mcp spaces`: look at the store without a server."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import home_option
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+    from ..store import SpaceRow, Store
+
+
+@click.group("spaces", invoke_without_command=True)
+@home_option
+@click.pass_context
+def command(context: click.Context, /, **flags: Any) -> None:
+    """List spaces, show the history of one, delete one."""
+    from ..settings import load_settings
+
+    context.obj = load_settings(flags)
+    if context.invoked_subcommand is None:
+        context.invoke(list_spaces)
+
+
+@command.command("list")
+@click.pass_obj
+def list_spaces(settings: Settings) -> None:
+    """All spaces, the last used first."""
+    store = _store(settings)
+    rows = store.spaces() if store else []
+    if store is None or not rows:
+        click.echo(f"No spaces yet in {settings.home}.")
+        return
+    table: list[tuple[str, ...]] = [("SPACE", "EXECUTIONS", "MEMORY", "USED", "MADE FROM")]
+    for row in rows:
+        origin = f"fork of {row.origin}" if row.origin else "new"
+        memory = _size(row.head.size)
+        table.append((row.handle, str(row.head.execution), memory, _ago(row.used), origin))
+    _print_table(table)
+    disk, _ = store.usage()
+    count = f"{len(rows)} space{'s' if len(rows) != 1 else ''}"
+    click.echo(f"{count}, {_size(disk)} on disk in {settings.home}")
+    store.close()
+
+
+@command.command()
+@click.argument("name")
+@click.pass_obj
+def info(settings: Settings, name: str) -> None:
+    """The history of the space NAME, newest first."""
+    store, row = _required(settings, name)
+    head = row.head
+    click.echo(f"space      {row.handle}" + (f"  (fork of {row.origin})" if row.origin else ""))
+    click.echo(f"made       {_moment(row.created)}")
+    click.echo(f"used       {_moment(row.used)} ({_ago(row.used)})")
+    click.echo(f"memory     {_size(head.size)}, {head.execution} executions")
+    for label, number in store.checkpoints(name).items():
+        click.echo(f"checkpoint {label} = commit {number}")
+    click.echo()
+    table: list[tuple[str, ...]] = [("COMMIT", "WHEN", "NEW", "EXECUTION", "WHAT MADE IT")]
+    for commit in store.history(name):
+        label = " ".join(commit.label.split())[:70]
+        label = "".join(c if c.isprintable() else "?" for c in label)
+        execution, size = str(commit.execution), _size(commit.pages * 4096)
+        table.append((str(commit.id), _moment(commit.created), size, execution, label))
+    _print_table(table)
+    store.close()
+
+
+@command.command()
+@click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(settings: Settings, name: str, yes: bool) -> None:
+    """Delete the space NAME for good, with its history."""
+    store, row = _required(settings, name)
+    if not yes and sys.stdin.isatty():
+        used = _ago(row.used)
+        click.confirm(
+            f"Delete space {name} ({row.head.execution} executions, used {used})?", abort=True
+        )
+    store.delete(name)
+    limits = settings.limits
+    tidied = store.tidy(entries=limits.history, size=limits.history_mb << 20)
+    click.echo(f"Deleted space {name}; {_size(tidied.bytes)} freed.")
+    store.close()
+
+
+def _store(settings: Settings) -> Store | None:
+    """The store, or `None` where none was begun: looking must not make one."""
+    from ..store import Store
+
+    return Store(settings.home) if (settings.home / "store.sqlite").is_file() else None
+
+
+def _required(settings: Settings, name: str) -> tuple[Store, SpaceRow]:
+    from ..errors import SpaceError
+
+    store = _store(settings)
+    row = store.space(name) if store else None
+    if store is None or row is None:
+        known = ", ".join(found.handle for found in store.spaces()[:10]) if store else ""
+        raise SpaceError(f"there is no space `{name}` in {settings.home}; known: {known or 'none'}")
+    return store, row
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _size(size: int) -> str:
+    return f"{size / 1024:,.0f} KB" if size < 1 << 20 else f"{size / (1 << 20):,.0f} MB"
+
+
+def _ago(moment: float) -> str:
+    seconds = max(0.0, time.time() - moment)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
