@@ -29,6 +29,7 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CL
 
 _NAMES_LISTED = 10_000
 """Names looked through for near matches; a guess that keeps the error under a few ms."""
+_MAX_PATH = 4096
 _ATTEMPTS = 3
 """Tries when a path changes between resolving and opening it."""
 
@@ -92,6 +93,10 @@ class Roots:
         """
         if not path:
             raise BadRequestError("The path is empty.")
+        if len(path) > _MAX_PATH:
+            raise BadRequestError(
+                f"The path {path[:60]!r}... has {len(path):,} characters; none is that long."
+            )
         if "\0" in path:
             raise BadRequestError(f"The path {path!r} has a NUL character in it.")
         try:

@@ -35,9 +35,10 @@ class App:
     model_name: str
 
     async def close(self) -> None:
-        """End every worker and close the store; may be called twice."""
+        """End every worker, and close the store and the model; may be called twice."""
         await self.spaces.close_all()
         await self.preparation.close()
+        await self.model.aclose()
 
 
 def make_app(

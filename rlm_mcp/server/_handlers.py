@@ -170,8 +170,7 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
         if not call.usage.calls:
             raise
         raise BadRequestError(f"{error}\n[{render.usage_text(call.usage)}]") from error
-    text = render.loaded_text(into, loaded, space.handle, {}, [])
-    return f"{text}\n[{render.usage_text(call.usage)}]"
+    return render.loaded_text(into, loaded, space.handle, {}, [], call.usage)
 
 
 async def save_variable(call: Call, given: args.SaveVariable) -> str:

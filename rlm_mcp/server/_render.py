@@ -118,16 +118,22 @@ def usage_text(usage: Usage) -> str:
 
 
 def loaded_text(
-    name: str, loaded: Loaded, space: str, skipped: dict[str, int], notes: Sequence[str]
+    name: str,
+    loaded: Loaded,
+    space: str,
+    skipped: dict[str, int],
+    notes: Sequence[str],
+    usage: Usage | None = None,
 ) -> str:
-    """The reply to `load_variable`."""
+    """The reply to `load_variable`, and to `sub_llm` with what it used."""
     lines = [f"{name}: {clean(loaded.preview)}"]
     if skipped:
         total = sum(skipped.values())
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
         lines.append(f"left out {total:,}: {reasons}")
     lines += [f"note: {clean(note)}" for note in (*notes, *loaded.notes)]
-    lines.append(f"[space {space}, {_seconds(loaded.seconds)}]")
+    spent = f", {usage_text(usage)}" if usage is not None else ""
+    lines.append(f"[space {space}, {_seconds(loaded.seconds)}{spent}]")
     return "\n".join(lines)
 
 

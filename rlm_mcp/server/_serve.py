@@ -105,7 +105,7 @@ async def serve_stdio(settings: Settings) -> None:
             await server.run(read, write, server.create_initialization_options())
     except BaseExceptionGroup as group:
         # The server is made inside the task groups of the SDK.
-        ours = group.subgroup(RlmError)
+        ours: BaseException | None = group.subgroup(RlmError)
         while isinstance(ours, BaseExceptionGroup):
             ours = ours.exceptions[0]
         if ours is None:

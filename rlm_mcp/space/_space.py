@@ -682,8 +682,10 @@ def _why_lost(error: LostError) -> str:
 
 
 def _label(code: str) -> str:
-    line = next((line.strip() for line in code.splitlines() if line.strip()), "")
-    return line[:100]
+    """The first line that says what code does, for the history."""
+    lines = [line.strip() for line in code.splitlines() if line.strip()]
+    telling = (line for line in lines if not line.startswith(("import ", "from ", "#", "@")))
+    return next(telling, lines[0] if lines else "")[:100]
 
 
 def _execution(

@@ -1,6 +1,7 @@
 """What `grep` finds: the lines that matched, and the list of them."""
 
 from dataclasses import dataclass
+from typing import SupportsIndex, overload
 
 from ._fit import clip, escape, plural
 
@@ -42,6 +43,16 @@ class Hits(list[Hit]):
     """What `grep` found. Echoed, it shows the first hits and the total."""
 
     complete: bool = True
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> "Hits": ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> "Hit | Hits":
+        """A hit, or for a slice a list that shows itself in the same way."""
+        if isinstance(index, slice):
+            return Hits(super().__getitem__(index))
+        return super().__getitem__(index)
 
     def __repr__(self) -> str:
         """The first 20 hits, and how many there are."""

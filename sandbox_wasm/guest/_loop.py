@@ -111,7 +111,12 @@ def _template(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _export(_request: dict[str, Any]) -> dict[str, Any]:
-    variables = dict(_variables.visible(NAMESPACE, _execute.hidden(HELPERS)))
+    hidden = _execute.hidden(HELPERS)
+    variables = {
+        name: value
+        for name, value in NAMESPACE.items()
+        if type(name) is str and not name.startswith("_") and name not in hidden
+    }
     data, left = _copy.export(variables)
     return {"written": write_output([data]), "left": left}
 

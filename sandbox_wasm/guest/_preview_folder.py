@@ -57,7 +57,7 @@ def describe_folder(value: Any, paths: list[tuple[str, int]], room: int) -> list
     out.append("largest: " + ", ".join(f"{short(p, 80)} {size:,}" for p, size in largest))
     if empty := [path for path, size in paths if not size]:
         out.append(f"odd: {len(empty):,} empty, e.g. {short(empty[0], 80)}")
-    return out + ends(value, dict, min(700, room - sum(len(row) + 1 for row in out)))
+    return out + ends(value, dict, min(350, room - sum(len(row) + 1 for row in out)))
 
 
 def _totals(sizes: Iterable[tuple[str, int]]) -> Iterator[str]:

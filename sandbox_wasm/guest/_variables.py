@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from ._kinds import length_of, type_name
@@ -27,13 +27,23 @@ class Snapshot:
 
 
 def visible(namespace: dict[str, Any], hidden: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """The variables of the user: no private names, modules or helpers."""
+    """The variables of the user: no private names, helpers, or what was imported."""
     for name, value in list(namespace.items()):
         # A key may be any object that guest code put into globals().
         if type(name) is not str or name[:1] == "_" or name in hidden:
             continue
-        if not issubclass(type(value), ModuleType):
+        if not _is_imported(value):
             yield name, value
+
+
+def _is_imported(value: object) -> bool:
+    kind = type(value)
+    if issubclass(kind, ModuleType):
+        return True
+    if kind is not FunctionType and kind is not BuiltinFunctionType and kind is not type:
+        return False
+    module = getattr(value, "__module__", None)
+    return type(module) is str and module != "__main__"
 
 
 def snapshot(
