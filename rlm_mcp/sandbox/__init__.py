@@ -17,6 +17,7 @@ from ._guest import (
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import WorkerDiedError, WorkerProcess
+from ._read import text_of
 
 __all__ = [
     "GRACE_SECONDS",
@@ -38,5 +39,6 @@ __all__ = [
     "WorkerProcess",
     "refuse_calls",
     "scratch_file",
+    "text_of",
     "unpack",
 ]

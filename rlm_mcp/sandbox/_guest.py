@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -11,10 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import SandboxError
 from ..worker._channel import MAX_BODY
 from ..worker._interrupt import StopPoint
-from ..worker._memory import PAGE
+from ..worker._memory import PAGE, WASM_PAGE
 from ._process import WorkerDiedError, WorkerProcess
+from ._read import BIG_JSON, read_object, text_of
 
 GRACE_SECONDS = 1.0
 """From the stop exception to the end of the worker: enough for `finally` blocks and for a C
@@ -26,7 +29,6 @@ MAX_RUNS = 1 << 19
 """As many as a memory of 4 GiB can have: every other page."""
 THROTTLE_AFTER, THROTTLE_SECONDS = 1000, 0.002
 """A guest that calls the server without end is slowed down, so that other spaces are not."""
-BIG_JSON = 1 << 18
 _PAIR = struct.Struct("<II")
 MAX_MEMORY = 4 << 30
 
@@ -74,8 +76,8 @@ class LostError(Exception):
     """A turn ended without a result, and the guest's memory with it.
 
     Args:
-        cause: `timeout`, `cancelled`, `stack`, `broken`, `died`, or what the guest did, such as
-            `exit 3` or `trap: ...`.
+        cause: `timeout`, `cancelled`, `stack`, `broken`, `unusable`, `died`, or what the guest
+            did, such as `exit 3` or `trap: ...`.
         stray: the end of what the interpreter itself printed.
     """
 
@@ -105,6 +107,7 @@ class Guest:
     def __init__(self, worker: WorkerProcess, memory_limit: int) -> None:
         self._worker = worker
         self._limit = min(memory_limit, MAX_MEMORY)
+        self._size = self._collected = 0
         self.scratch = scratch_file()
         """Takes the bytes of changed pages."""
 
@@ -132,6 +135,7 @@ class Guest:
             "stop": _stop_words(state.stop),
             "mono": state.monotonic_ns,
         }
+        self._size = state.size
         await self._worker.request(header, state.layout, [self.scratch, *state.files], STEP_SECONDS)
 
     async def install(self, source: str, request: bytes) -> StopPoint | None:
@@ -151,9 +155,8 @@ class Guest:
         header = {"t": "install", "source": source}
         reply, _ = await self._worker.request(header, request, seconds=STEP_SECONDS)
         if "failed" in reply:
-            raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
-        words = reply.get("stop")
-        return StopPoint(*(int(word) for word in words[:3])) if isinstance(words, list) else None
+            raise _lost(reply)
+        return _stop_point(reply.get("stop"))
 
     async def turn(
         self,
@@ -165,6 +168,7 @@ class Guest:
         counted: frozenset[str] = frozenset(),
         source: int | None = None,
         target: int | None = None,
+        check: bool = False,
     ) -> dict[str, Any]:
         """Run one turn.
 
@@ -176,6 +180,7 @@ class Guest:
             counted: what of that counts as time of guest code, by the field `op`.
             source: descriptor that the guest may read from.
             target: descriptor that the guest may write to.
+            check: whether another turn must be possible after it, or all is lost.
 
         Returns:
             What the guest handed in. Guest code that was stopped in time says so there.
@@ -192,21 +197,26 @@ class Guest:
             calls += 1
             if calls > THROTTLE_AFTER:
                 await asyncio.sleep(THROTTLE_SECONDS)
-            fields = await _object(body)
-            if fields is None or fields.get("op") not in counted:
+            begin = time.monotonic()
+            fields = await read_object(body)
+            if len(body) > BIG_JSON:
+                # Reading holds up the server: whoever makes it read much waits as long again.
+                await asyncio.sleep(time.monotonic() - begin)
+            operation = fields.get("op") if fields is not None else None
+            if not isinstance(operation, str) or operation not in counted:
                 clock.pause()
             try:
                 reply = await answer(fields) if fields is not None else None
             finally:
                 clock.resume()
-            refused = {"refused": "the call is not a JSON object"}
+            refused = {"refused": "the call is not a JSON object, or has over a million values"}
             data = json.dumps(refused if reply is None else reply).encode()
             if len(data) > MAX_BODY:
                 data = json.dumps({"refused": "the answer is over 64 MB: ask for less"}).encode()
             return data
 
         self._worker.answer_call = answer_call
-        header: dict[str, Any] = {"t": "turn"}
+        header: dict[str, Any] = {"t": "turn", "check": check}
         descriptors = []
         for key, descriptor in (("input", source), ("output", target)):
             if descriptor is not None:
@@ -220,12 +230,14 @@ class Guest:
             reply, data = await running
         except WorkerDiedError as error:
             raise LostError("died") from error
+        except SandboxError as error:
+            raise LostError("broken") from error
         finally:
             running.cancel()
             self._worker.answer_call = None
         if "failed" in reply:
-            raise LostError(str(reply["failed"])[:500], str(reply.get("stray", ""))[:2000])
-        result = await _object(data)
+            raise _lost(reply)
+        result = await read_object(data)
         if result is None:
             raise LostError("broken")
         return result
@@ -259,7 +271,9 @@ class Guest:
         deadline = time.monotonic() + GRACE_SECONDS
         while not running.done() and (left := deadline - time.monotonic()) > 0:
             # Again and again: code may have swallowed the exception, or had not begun.
-            await self._worker.interrupt()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):  # a worker that no longer reads blocks us
+                    await self._worker.interrupt()
             await asyncio.wait([running], timeout=min(left, 0.3))
         if running.done():
             return True
@@ -285,13 +299,16 @@ class Guest:
             if page < end or count == 0:
                 raise WorkerDiedError("the worker's list of pages is not in order")
             end = page + count
+        # A memory never shrinks: a smaller one could not take the pages that are committed.
         if (
-            not isinstance(size, int)
-            or not isinstance(monotonic, int)
-            or not end * PAGE <= size <= MAX_MEMORY
+            type(size) is not int
+            or type(monotonic) is not int
+            or not max(end * PAGE, self._size) <= size <= max(self._limit, self._size)
+            or size % WASM_PAGE
             or not 0 <= monotonic < 1 << 62
         ):
             raise WorkerDiedError("the worker's description of its memory is not possible")
+        self._collected = size
         return Changes(runs, size, monotonic)
 
     async def adopt(self, file: int, origin: int, descriptor: int | None = None) -> None:
@@ -308,6 +325,7 @@ class Guest:
             [] if descriptor is None else [descriptor],
             STEP_SECONDS,
         )
+        self._size = self._collected
 
     async def discard(self) -> None:
         """Go back to the last commit."""
@@ -342,14 +360,17 @@ class _Clock:
         return self._end - time.monotonic()
 
 
-async def _object(data: bytes) -> dict[str, Any] | None:
-    """A JSON object that a guest sent, or `None`; large ones are read in a thread."""
-    try:
-        big = len(data) > BIG_JSON
-        value = await asyncio.to_thread(json.loads, data) if big else json.loads(data)
-    except (ValueError, RecursionError):
+def _lost(reply: dict[str, Any]) -> LostError:
+    cause = text_of(reply["failed"], 500) or "broken"
+    return LostError(cause, text_of(reply.get("stray"), 2000))
+
+
+def _stop_point(words: object) -> StopPoint | None:
+    if not isinstance(words, list) or len(words) != 3:
         return None
-    return value if isinstance(value, dict) else None
+    if not all(type(word) is int and 0 <= word < MAX_MEMORY for word in words):
+        return None
+    return StopPoint(*words)
 
 
 def _stop_words(stop: StopPoint | None) -> list[int] | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import SandboxError
 from ..worker._channel import PREFIX, ChannelError, Header, decode_header, decode_prefix, encode
+from ._read import text_of
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class WorkerProcess:
         self._dead = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
+        self._answering = False
         self.answer_call: AnswerCall | None = None
         """Answers what guest code asks of the server during a turn."""
         self.walls: tuple[str, ...] = ()
@@ -171,7 +173,8 @@ class WorkerProcess:
         finally:
             self._replies.pop(number, None)
         if "error" in answer:
-            raise SandboxError(f"the sandbox failed: {answer['error']}")
+            cause = text_of(answer["error"], 2000) or "it does not say why"
+            raise SandboxError(f"the sandbox failed: {cause}")
         return answer, data
 
     async def interrupt(self) -> None:
@@ -193,7 +196,11 @@ class WorkerProcess:
             self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
-        self._socket.close()
+        # What waits to write wakes up with an error; only then is the descriptor free.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        async with self._write_lock:
+            self._socket.close()
         await self._process.wait()
 
     def _fail(self) -> None:
@@ -212,7 +219,7 @@ class WorkerProcess:
                     self._start_call(body)
                     continue
                 reply = self._replies.get(_number(header.get("re")))
-                if reply is None or reply.done():
+                if reply is None or reply.done() or self._calls:
                     raise ChannelError("the worker replied to nothing")
                 reply.set_result((header, body))
         except (ChannelError, OSError, EOFError):
@@ -222,8 +229,9 @@ class WorkerProcess:
 
     def _start_call(self, body: bytes) -> None:
         # The guest has one thread, so a second call before the first was answered is a lie.
-        if self._calls or self.answer_call is None:
+        if self._answering or self.answer_call is None:
             raise ChannelError("the worker called out of turn")
+        self._answering = True
         task = asyncio.create_task(self._answer(self.answer_call, body))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
@@ -239,6 +247,7 @@ class WorkerProcess:
         self._calls.clear()
         with contextlib.suppress(OSError):
             await self._send({"t": "answer"}, answer)
+        self._answering = False
 
     async def _send(
         self, header: Header, body: bytes = b"", descriptors: Sequence[int] = ()
@@ -276,7 +285,7 @@ class WorkerProcess:
 
 
 def _number(value: object) -> int:
-    return value if isinstance(value, int) else -1
+    return value if type(value) is int else -1
 
 
 async def _writable(connection: socket.socket) -> None:

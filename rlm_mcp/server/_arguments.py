@@ -119,6 +119,15 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
     Raises:
         BadRequestError: they do not fit; the text names each mistake and the arguments there are.
     """
+    for name, value in arguments.items():
+        try:
+            if isinstance(value, str):
+                value.encode()
+        except UnicodeEncodeError as error:
+            raise BadRequestError(
+                f"`{name[:80]}` holds half of a surrogate pair at character {error.start:,}, "
+                "which is not text that can be stored; leave it out, or write it as an escape"
+            ) from None
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
@@ -126,7 +135,7 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
         for problem in error.errors(include_url=False, include_context=False)[:5]:
             where = ".".join(str(part) for part in problem["loc"]) or "arguments"
             if problem["type"] == "extra_forbidden":
-                mistakes.append(f"there is no argument `{where}`")
+                mistakes.append(f"there is no argument `{where[:80]}`")
             elif problem["type"] == "missing":
                 mistakes.append(f"`{where}` is missing")
             else:

@@ -268,7 +268,9 @@ async def _restore(call: Call, given: args.SpacesCall) -> str:
     if given.name is not None:
         if given.name not in known:
             names = ", ".join(known) or "none"
-            raise BadRequestError(f"there is no checkpoint {given.name!r}; there are: {names}")
+            raise BadRequestError(
+                f"there is no checkpoint {given.name[:100]!r}; there are: {names}"
+            )
         number = known[given.name]
     if number is None:
         raise BadRequestError("restore wants the name of a checkpoint or a commit")

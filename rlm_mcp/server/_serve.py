@@ -21,6 +21,7 @@ from .. import __version__
 from ..errors import RlmError
 from ..lm import SubModel
 from ..settings import Settings
+from ..space import check_handle
 from ._app import App, make_app
 from ._arguments import MAX_REPLY_CHARS, read_arguments
 from ._handlers import Call
@@ -68,10 +69,11 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
     call = Call(app, Progress(session.report_progress))
     entry = TOOLS.get(params.name)
     if entry is None:
-        return _result(f"there is no tool {params.name!r}; there are: {', '.join(TOOLS)}", True)
+        name = params.name[:80]
+        return _result(f"there is no tool {name!r}; there are: {', '.join(TOOLS)}", True)
     try:
         given = read_arguments(entry.arguments, params.arguments or {})
-        handle = getattr(given, "space", None) or app.settings.space
+        handle = check_handle(getattr(given, "space", None) or app.settings.space)
         async with call.progress.running(lambda: app.spaces.doing(handle)):
             reply = await entry.handler(call, given)
     except RlmError as error:
@@ -88,7 +90,7 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
 
 
 def _result(text: str, failed: bool) -> CallToolResult:
-    text = cut(clean(text), MAX_REPLY_CHARS, "ask for less")
+    text = cut(clean(text[: 4 * MAX_REPLY_CHARS]), MAX_REPLY_CHARS, "ask for less")
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
 
 

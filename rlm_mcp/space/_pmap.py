@@ -12,6 +12,9 @@ from ..sandbox import Answer, Guest, LostError, WorkerDiedError
 
 MAX_ITEMS = 100_000
 MAX_FORKS = 16
+MAX_BYTES = 40 << 20
+"""Of all results; the guest has the same bound for those of one fork."""
+TOO_LARGE = "the results of pmap are over 30 MB: return less for each item"
 CHUNKS_PER_FORK = 4
 """So that a fork that got the long items is not waited for alone (a guess)."""
 
@@ -47,12 +50,16 @@ async def run_pmap(
         return {"refused": "the items of pmap must be pickled"}
     if workers is not None and (type(workers) is not int or not 1 <= workers <= MAX_FORKS):
         return {"refused": f"`workers` must be a whole number from 1 to {MAX_FORKS}"}
+    if not items:
+        return {"results": []}
     count = min(workers or available_cores(), len(items), MAX_FORKS)
     results: list[Result | None] = [None] * len(items)
     step = max(1, len(items) // (count * CHUNKS_PER_FORK))
     starts = iter(range(0, len(items), step))
+    room = MAX_BYTES
 
     async def work() -> None:
+        nonlocal room
         guest: Guest | None = None
         try:
             for start in starts:
@@ -66,6 +73,9 @@ async def run_pmap(
                     done = [("text", f"the fork was lost ({error})")] * len(chunk)
                     await guest.close()
                     guest = None
+                room -= sum(len(text) for _, text in done)
+                if room < 0:
+                    done = [("text", TOO_LARGE)] * len(chunk)
                 results[start : start + len(chunk)] = done
         finally:
             if guest is not None:

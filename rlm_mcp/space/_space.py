@@ -23,6 +23,7 @@ from ..sandbox import (
     WorkerDiedError,
     refuse_calls,
     scratch_file,
+    text_of,
 )
 from ..store import Commit, Opened, SpaceRow, Store, Writer, faults
 from ._pmap import run_pmap
@@ -36,14 +37,22 @@ QUICK_SECONDS = 30.0
 """For turns that run none of the agent's code on purpose: previews, peeks, lists of variables."""
 LOAD_SECONDS = 600.0
 PMAP = "pmap"
+_LOST_AGAIN = (
+    "the execution before was lost too; if even harmless code is, a value that is kept breaks it: "
+    'spaces(action="undo") takes back the last execution that is kept'
+)
+KEPT = 40_000
+"""Characters of any text from a guest; replies are shorter."""
 BUSY_SECONDS = 1.0
 """How long a peek waits for a busy space before it is answered from the last commit."""
 
+_COMMITTED = ("exec", "load", "ask")
 _LOST = {
     "timeout": "the code did not stop at its deadline and was ended",
     "cancelled": "the code did not stop when it was cancelled and was ended",
     "stack": "the stack was exhausted (recursion too deep)",
     "broken": "the code broke the interpreter's own loop",
+    "unusable": "the code left no memory, or broke what later executions need",
     "died": "the sandbox process died",
 }
 
@@ -89,6 +98,7 @@ class Space:
         self._trouble: list[str] = []
         self._unsaved = False
         self._unsaved_executions = 0
+        self._lost = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # What callers do ---------------------------------------------------------------------
@@ -133,7 +143,11 @@ class Space:
             except LostError as error:
                 await self._drop()
                 took = time.monotonic() - begin
+                self._lost += 1
+                if self._lost > 1:
+                    notes += (_LOST_AGAIN,)
                 return Execution(number, took, lost=_why_lost(error), notes=notes)
+            self._lost = 0
             execution = _execution(result, number, time.monotonic() - begin, notes)
             if execution.stopped and not cancel.is_set():
                 execution = replace(execution, stopped="timeout")
@@ -203,8 +217,8 @@ class Space:
             notes = self._take_trouble()
             result = await self._quick(guest, request, LOAD_SECONDS, cancel, answer, source)
             saved = await self._save(label, self._head.execution + self._unsaved_executions)
-            found = (*notes, *(str(note) for note in result.get("notes", ())), *saved)
-            return Loaded(str(result.get("preview", "")), found, time.monotonic() - begin)
+            found = (*notes, *_texts(result.get("notes")), *saved)
+            return Loaded(text_of(result.get("preview"), KEPT), found, time.monotonic() - begin)
 
         return await self._operate(doing, run)
 
@@ -260,7 +274,7 @@ class Space:
             result = await self._quick(guest, {"op": "peek", **request}, QUICK_SECONDS, cancel)
             if not self._unsaved:
                 await self._guarded(guest.discard())
-            return str(result.get("text", ""))
+            return text_of(result.get("text"), KEPT)
 
         return await self._operate("a peek", run)
 
@@ -275,8 +289,8 @@ class Space:
         finally:
             await guest.close()
         if "refused" in result:
-            raise BadRequestError(str(result["refused"]))
-        return str(result.get("text", ""))
+            raise BadRequestError(text_of(result["refused"], KEPT))
+        return text_of(result.get("text"), KEPT)
 
     async def _read_only(self, commit: int) -> Guest:
         """Another guest at a commit of this space, of which nothing is ever saved."""
@@ -308,7 +322,10 @@ class Space:
             result = await self._quick(guest, request, LOAD_SECONDS, cancel, target=target)
             if not self._unsaved:
                 await self._guarded(guest.discard())
-            return int(result["written"]), str(result["format"])
+            written = result.get("written")
+            if type(written) is not int:
+                raise SandboxError(f"`{name}` could not be saved: its code handed in no size")
+            return written, text_of(result.get("format"), 20)
 
         return await self._operate(f"saving `{name}`", run)
 
@@ -320,7 +337,7 @@ class Space:
             result = await self._quick(guest, {"op": "info", "limit": limit}, QUICK_SECONDS, cancel)
             if not self._unsaved:
                 await self._guarded(guest.discard())
-            return [Variable(str(v["name"]), str(v["brief"])) for v in result["variables"]]
+            return _variables(result.get("variables"), limit)
 
         return await self._operate("a list of variables", run)
 
@@ -450,6 +467,7 @@ class Space:
             counted=frozenset({PMAP}),
             source=source,
             target=target,
+            check=request["op"] in _COMMITTED,
         )
         self._reseed = False
         return result
@@ -475,7 +493,7 @@ class Space:
         if "refused" in result:
             if not self._unsaved:
                 await self._guarded(guest.discard())
-            raise BadRequestError(str(result["refused"]))
+            raise BadRequestError(text_of(result["refused"], KEPT))
         return result
 
     async def _guarded(self, awaited: Awaitable[None]) -> None:
@@ -685,7 +703,8 @@ def _label(code: str) -> str:
     """The first line that says what code does, for the history."""
     lines = [line.strip() for line in code.splitlines() if line.strip()]
     telling = (line for line in lines if not line.startswith(("import ", "from ", "#", "@")))
-    return next(telling, lines[0] if lines else "")[:100]
+    label = next(telling, lines[0] if lines else "")[:100]
+    return label.encode("utf-8", "replace").decode()
 
 
 def _execution(
@@ -693,33 +712,40 @@ def _execution(
 ) -> Execution:
     """What the guest handed in, with every field checked: it may be an attacker's."""
     if "refused" in result:
-        return Execution(number, seconds, error=str(result["refused"])[:20000], notes=notes)
+        error = text_of(result["refused"], KEPT) or "the code broke its own result"
+        return Execution(number, seconds, error=error, notes=notes)
 
     def text(key: str) -> str:
-        value = result.get(key)
-        return value[:40000] if isinstance(value, str) else ""
+        return text_of(result.get(key), KEPT)
 
     found = result.get("changes")
     changes = []
     for entry in found[:1000] if isinstance(found, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("name"), str):
-            kind, brief = str(entry.get("kind", "changed")), str(entry.get("brief", ""))
-            changes.append(Change(entry["name"][:200], kind[:20], brief[:1000]))
-    said = result.get("notes")
-    said = said[:20] if isinstance(said, list) else []
+            kind, brief = text_of(entry.get("kind"), 20), text_of(entry.get("brief"), 1000)
+            changes.append(Change(entry["name"][:200], kind, brief))
     total = result.get("total")
     return Execution(
         number=number,
         seconds=seconds,
         output=text("output"),
         tail=text("tail"),
-        total=total if isinstance(total, int) else 0,
+        total=total if type(total) is int and 0 <= total < 1 << 62 else 0,
         value=text("value") if isinstance(result.get("value"), str) else None,
         error=text("error") or None,
         stopped="cancelled" if result.get("stopped") is True else None,
         changes=tuple(changes),
-        notes=(
-            *notes,
-            *(str(note)[:500] for note in (said if isinstance(said, list) else ())[:20]),
-        ),
+        notes=(*notes, *_texts(result.get("notes"))),
     )
+
+
+def _texts(found: object) -> list[str]:
+    return [text_of(text, 500) for text in found[:20]] if isinstance(found, list) else []
+
+
+def _variables(found: object, limit: int) -> list[Variable]:
+    return [
+        Variable(text_of(entry.get("name"), 200), text_of(entry.get("brief"), 1000))
+        for entry in (found[:limit] if isinstance(found, list) else ())
+        if isinstance(entry, dict)
+    ]

@@ -24,7 +24,7 @@ from pathlib import Path
 from wasmtime import Engine, Module, Trap, WasmtimeError
 
 from ..errors import SandboxError
-from ._channel import Header, WorkerChannel
+from ._channel import MAX_BODY, Header, WorkerChannel
 from ._engine import THREAD_STACK, load_module, make_engine
 from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
@@ -42,6 +42,7 @@ MAX_CRUMBS = 2048
 """Pages in short runs that stay private copies after a commit. Much the same few hundred pages
 are written by every execution; mapping them each time costs more than comparing them again."""
 _ENTRY_SOURCE = "_rlm_turn_()"
+_CHECK, _CHECKED = b'{"op": "check"}', b"{}"
 _ASCII_STEP = 1 << 20
 _IOV_MAX = 512
 
@@ -136,7 +137,7 @@ class _Guest:
                 worker.interrupter.disarm()
                 instance.wasi.clear_wake()
                 self._close_descriptors()
-        except (Trap, GuestExitError, WasmtimeError) as error:
+        except Exception as error:  # of ours too: it ended the turn halfway
             stray = bytes(instance.wasi.stray).decode(errors="replace").strip()
             return {"failed": _cause(error), "stray": stray[-1000:]}, b""
         if status != 0 or worker.result is None:
@@ -273,7 +274,15 @@ class _Worker:
                 guest.input = descriptors.pop(0)
             if header.get("output"):
                 guest.output = descriptors.pop(0)
-            return guest.turn(body)
+            answer, result = guest.turn(body)
+            if header.get("check") and "failed" not in answer:
+                # What the code left behind may stop every turn after it: it is not committed.
+                answer, checked = guest.turn(_CHECK)
+                if "failed" not in answer and checked != _CHECKED:
+                    answer = {"failed": "unusable"}
+                elif answer.get("failed") == "broken":
+                    answer["failed"] = "unusable"
+            return answer, b"" if "failed" in answer else result
         if kind == "open":
             return guest.open(header, body, descriptors), b""
         if kind == "install":
@@ -291,7 +300,7 @@ class _Worker:
         kind, body = frame[:1], frame[1:]
         try:
             return self._answer(kind, body)
-        except (struct.error, IndexError, OSError):
+        except (struct.error, IndexError, OverflowError, OSError):
             return None
 
     def _answer(self, kind: bytes, body: bytes) -> bytes | None:
@@ -299,7 +308,7 @@ class _Worker:
         if kind == b"N":
             return self.request
         if kind == b"R":
-            self.result = body
+            self.result = body if len(body) <= MAX_BODY else None
         elif kind == b"A":
             guest.arm()
         elif kind == b"Q":
@@ -311,8 +320,10 @@ class _Worker:
             _write_all(guest.output, [guest.instance.memory.view(address, length)])
         elif kind == b"W":
             address, length = struct.unpack("<II", body)
-            ctypes.memset(_start(guest.instance.memory.view(address, length)), 0, length)
+            guest.instance.memory.wipe(address, length)
         elif kind == b"C":
+            if len(body) > MAX_BODY:
+                return b'{"refused": "the call is over 64 MB: send less at once"}'
             self.channel.send({"t": "call"}, body)
             return self._answers.get()
         else:
@@ -335,12 +346,10 @@ class _Worker:
 def _cause(error: Exception) -> str:
     if isinstance(error, GuestExitError):
         return f"exit {error.code}"
+    if not isinstance(error, Trap | WasmtimeError):
+        return f"trap: {type(error).__name__} in the host"
     text = str(error)
     return "stack" if "call stack exhausted" in text else f"trap: {text.splitlines()[-1][:300]}"
-
-
-def _start(view: memoryview) -> int:
-    return ctypes.addressof(ctypes.c_ubyte.from_buffer(view))
 
 
 def _write_all(descriptor: int, views: list[memoryview]) -> None:

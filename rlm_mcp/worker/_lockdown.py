@@ -1,9 +1,10 @@
 """The second wall: what a worker gives up before it runs a guest.
 
 Landlock takes away every path, seccomp every system call that is not needed to compute and to
-talk over descriptors that are already open, and rlimits new files and core dumps. An escape
-from WebAssembly lands in a process that can do nothing but answer the server. Each is used
-where the kernel has it; `lock_down` says which took hold, and `doctor` shows it.
+talk over descriptors that are already open (also those that only look at a path, which Landlock
+does not cover), and rlimits core dumps and endless files. An escape from WebAssembly lands in a
+process that can do nothing but answer the server. Each is used where the kernel has it;
+`lock_down` says which took hold, and `doctor` shows it.
 
 Applied while the process has one thread: neither reaches threads that exist already.
 """
@@ -38,8 +39,7 @@ _ALLOWED = {
     "pread64": (17, 67), "pwrite64": (18, 68), "preadv": (295, 69), "pwritev": (296, 70),
     "preadv2": (327, 286), "pwritev2": (328, 287),
     "sendmsg": (46, 211), "recvmsg": (47, 212), "sendto": (44, 206), "recvfrom": (45, 207),
-    "close": (3, 57), "fstat": (5, 80), "newfstatat": (262, 79), "lseek": (8, 62),
-    "ftruncate": (77, 46), "fcntl": (72, 25), "dup": (32, 23),
+    "close": (3, 57), "fstat": (5, 80), "lseek": (8, 62), "ftruncate": (77, 46), "dup": (32, 23),
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
     "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216),
     "madvise": (28, 233), "brk": (12, 214), "membarrier": (324, 283), "mincore": (27, 232),
@@ -52,7 +52,10 @@ _ALLOWED = {
     "set_robust_list": (273, 99), "rseq": (334, 293), "exit": (60, 93), "exit_group": (231, 94),
     "getrlimit": (97, 163), "sysinfo": (99, 179), "uname": (63, 160), "getrusage": (98, 165),
 }  # fmt: skip
-_CLONE, _CLONE3 = (56, 220), (435, 435)
+_CLONE, _CLONE3, _FCNTL = (56, 220), (435, 435), (72, 25)
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
+"""F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Others lock or lease files, or
+make the kernel send any signal to any process of the user."""
 
 
 def lock_down() -> list[str]:
@@ -112,6 +115,7 @@ def _seccomp() -> bool:
         sorted(number for number in allowed if number is not None),
         _CLONE[column],
         _CLONE3[column],
+        _FCNTL[column],
     )
     filter_ = _Program(len(program) // 8, program)
     return bool(
@@ -119,9 +123,9 @@ def _seccomp() -> bool:
     )
 
 
-def _program(architecture: int, allowed: list[int], clone: int, clone3: int) -> bytes:
+def _program(architecture: int, allowed: list[int], clone: int, clone3: int, fcntl: int) -> bytes:
     """A filter in classic BPF over `struct seccomp_data`: number at 0, architecture at 4, the
-    first argument at 16."""
+    arguments from 16 on, each in 8 bytes."""
 
     def step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("<HBBI", code, yes, no, value)
@@ -141,7 +145,12 @@ def _program(architecture: int, allowed: list[int], clone: int, clone3: int) -> 
         step(_JUMP_SET, _CLONE_THREAD, no=1),
         step(_RETURN, _ALLOW),
         refused,
+        step(_JUMP_EQUAL, fcntl, no=2 + 2 * len(_FCNTL_COMMANDS)),
+        step(_LOAD, 24),
     ]
+    for command in _FCNTL_COMMANDS:
+        steps += [step(_JUMP_EQUAL, command, no=1), step(_RETURN, _ALLOW)]
+    steps.append(refused)
     for number in allowed:
         steps += [step(_JUMP_EQUAL, number, no=1), step(_RETURN, _ALLOW)]
     return b"".join([*steps, refused])

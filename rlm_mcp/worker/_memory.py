@@ -71,6 +71,14 @@ class Memory:
         """
         ctypes.memmove(self._at(address, len(data)), data, len(data))
 
+    def wipe(self, address: int, length: int) -> None:
+        """Make bytes zero.
+
+        Raises:
+            IndexError: the range is not inside the memory.
+        """
+        ctypes.memset(self._at(address, length), 0, length)
+
     def read_u32(self, address: int) -> int:
         """The unsigned 32-bit number at an address."""
         return ctypes.c_uint32.from_address(self._at(address, 4)).value
@@ -86,6 +94,8 @@ class Memory:
     def view(self, address: int, length: int) -> memoryview:
         """A writable view of a range, without a copy; valid while the instance lives."""
         start = self._at(address, length)
+        if not length:
+            return memoryview(bytearray())
         return memoryview((ctypes.c_ubyte * length).from_address(start)).cast("B")
 
     def read_file(self, descriptor: int, offset: int, address: int, length: int) -> int:
@@ -151,7 +161,7 @@ class MappedFile:
         Raises:
             OSError: it cannot be mapped.
         """
-        size = os.fstat(self.descriptor).st_size
+        size = os.lseek(self.descriptor, 0, os.SEEK_END)  # looking at a file is forbidden
         if size <= self._length:
             return
         self._unmap()

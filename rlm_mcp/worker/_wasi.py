@@ -79,7 +79,7 @@ class Wasi:
     ) -> None:
         self._memory = memory
         self._library = library
-        self._library_size = os.fstat(library).st_size
+        self._library_size = os.lseek(library, 0, os.SEEK_END)
         self._files: dict[int, _OpenFile] = {}
         self._wake = threading.Event()
         self.monotonic_offset = monotonic_offset

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import sys
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import _door, _parallel, _preview, _trace, _variables
 from ._output import Output
@@ -20,7 +21,19 @@ _BUILTINS = dict(vars(builtins))
 _OWN_NAMES: set[str] = set()
 _modules: dict[str, Any] = {}
 _parse, _walk = ast.parse, ast.walk
+_recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
+MIN_RECURSION = 500
+"""What this package needs at most, several times over."""
 _stdio = (sys.stdout, sys.stderr, sys.stdin)
+
+
+_spare = [bytearray(1 << 20)]
+"""Memory to give up when there is no more, so that an execution can still be reported."""
+
+
+def give_up_spare() -> None:
+    """Make room after a `MemoryError`."""
+    _spare.clear()
 
 
 class Stop(BaseException):
@@ -42,10 +55,20 @@ def restore_builtins() -> None:
 
 
 def keep_builtin(name: str, value: object) -> None:
-    """Make a name of this package part of what `restore_builtins` restores."""
+    """Make a name part of what `restore_builtins` restores."""
     _BUILTINS[name] = value
-    _OWN_NAMES.add(name)
     setattr(builtins, name, value)
+
+
+def keep_entry(name: str, turn: Callable[[], None]) -> None:
+    """Make a function what a turn calls; a variable of its name does not hide it for long."""
+    keep_builtin(name, turn)
+    _OWN_NAMES.add(name)
+
+
+def leave(code: object = None) -> NoReturn:
+    """End the running code, as `sys.exit` does; the space and its variables stay."""
+    raise SystemExit(code)
 
 
 def keep_modules() -> None:
@@ -73,6 +96,9 @@ def execute(
     """
     filename = f"<execution {number}>"
     _trace.remember_source(filename, code)
+    if not _spare:
+        with contextlib.suppress(MemoryError):
+            _spare.append(bytearray(1 << 20))
     output = Output()
     value: str | None = None
     error: str | None = None
@@ -143,6 +169,8 @@ def _run(
         for code, run in parts:
             result = run(code, namespace)
     except BaseException as error:
+        if isinstance(error, MemoryError):
+            give_up_spare()
         return None, error
     return result, None
 
@@ -153,6 +181,8 @@ def tidy(namespace: dict[str, Any]) -> None:
     sys.setprofile(None)
     restore_builtins()
     sys.modules.update(_modules)
+    if _recursion_limit() < MIN_RECURSION:
+        _set_recursion_limit(1000)
     for name in _OWN_NAMES:
         namespace.pop(name, None)
     namespace["__builtins__"] = builtins

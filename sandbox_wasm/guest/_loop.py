@@ -134,6 +134,13 @@ def _info(request: dict[str, Any]) -> dict[str, Any]:
     return {"variables": _variables.summary(NAMESPACE, request["limit"], _execute.hidden(HELPERS))}
 
 
+def _check(_request: dict[str, Any]) -> dict[str, Any]:
+    """Show that a turn can be run and that there is memory for one."""
+    compile("x = [1]", "<check>", "exec")
+    bytearray(256 << 10)
+    return {}
+
+
 def _reseed() -> None:
     """Give this space random numbers of its own: it began as a copy of another memory."""
     import random
@@ -154,6 +161,7 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "pmap_items": _parallel.run,
     "export": _export,
     "import": _import,
+    "check": _check,
 }
 
 
@@ -178,6 +186,7 @@ def _carry_out() -> None:
         answer = _OPERATIONS[request["op"]](request)
     except MemoryError as error:
         error.__traceback__ = None
+        _execute.give_up_spare()
         answer = {"refused": "out of memory: the value does not fit; load a smaller part"}
     except Exception as error:
         answer = {"refused": _trace.describe(error, 1000)}
@@ -202,7 +211,10 @@ def install() -> dict[str, Any]:
             names.update(kept)
         _execute.tidy(NAMESPACE)
 
-    _execute.keep_builtin(ENTRY, turn)
+    _execute.keep_entry(ENTRY, turn)
+    # The artefact's own would end the interpreter after the turn.
+    for name in ("exit", "quit"):
+        _execute.keep_builtin(name, _execute.leave)
     _execute.keep_modules()
     whole += _whole()
     NAMESPACE.update(HELPERS)

@@ -3,6 +3,7 @@
 import ast
 import difflib
 from itertools import islice
+from types import FunctionType
 from typing import Any
 
 from ._fit import clip, plural
@@ -13,6 +14,7 @@ from ._render import short
 
 _FORMS = 'allowed: names, subscripts and attributes, as in docs["src/a.py"], rows[-5:], df.columns'
 _MISSING = object()
+_PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 class PeekError(Exception):
@@ -42,7 +44,11 @@ def resolve(target: str, namespace: dict[str, Any]) -> Any:
         raise PeekError(f"{node.id} is private to the interpreter: {_FORMS}")
     value = namespace.get(node.id, _MISSING)
     if value is _MISSING:
-        names = [n for n in namespace if type(n) is str and n[:1] != "_"]
+        names = [
+            n
+            for n, found in namespace.items()
+            if type(n) is str and n[:1] != "_" and not _is_helper(found)
+        ]
         raise PeekError(f"no variable {node.id!r}; {_nearest(node.id, names, len(names), 'name')}")
     path = node.id
     for step in reversed(steps):
@@ -54,6 +60,14 @@ def resolve(target: str, namespace: dict[str, Any]) -> Any:
             value = _item(value, key, path)
             path += f"[{_key_text(key)}]"
     return value
+
+
+def _is_helper(value: object) -> bool:
+    """Whether a value is one of this package's own functions and classes."""
+    if type(value) is not FunctionType and type(value) is not type:
+        return False
+    module = value.__module__
+    return type(module) is str and module.startswith(_PACKAGE)
 
 
 def _literal(node: ast.expr) -> Any:

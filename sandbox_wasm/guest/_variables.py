@@ -9,6 +9,8 @@ from ._kinds import length_of, type_name
 from ._label import label
 from ._render import brief
 
+_TOLD = 1000  # changes that the host is told of
+_NAME = 200  # characters of a name that it is told
 _DESCRIBED = 100  # changes with a full brief; beyond that an agent reads the names at most
 
 
@@ -75,11 +77,12 @@ def changes(before: Snapshot, namespace: dict[str, Any]) -> list[dict[str, Any]]
         ):
             found.append((name, "changed", value))
     entries = [
-        {"name": name, "kind": kind, "brief": brief(value) if i < _DESCRIBED else label(value)}
-        for i, (name, kind, value) in enumerate(found)
+        {"name": name[:_NAME], "kind": kind, "brief": (brief if i < _DESCRIBED else label)(value)}
+        for i, (name, kind, value) in enumerate(found[:_TOLD])
     ]
-    gone = [name for name in values if name not in seen]
-    return entries + [{"name": name, "kind": "removed", "brief": ""} for name in gone]
+    gone = [name[:_NAME] for name in values if name not in seen]
+    entries += [{"name": name, "kind": "removed", "brief": ""} for name in gone[:_TOLD]]
+    return entries[:_TOLD]
 
 
 def summary(
@@ -92,5 +95,5 @@ def summary(
             break
         kind = type_name(type(value))
         size = label(value).removeprefix(kind).strip()
-        entries.append({"name": name, "type": kind, "size": size, "brief": brief(value)})
+        entries.append({"name": name[:_NAME], "type": kind, "size": size, "brief": brief(value)})
     return entries

@@ -1,0 +1,175 @@
+"""Sub-LLM calls, from the tool and from code, by a scripted model and over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from rlm_mcp.errors import SubLLMError
+from rlm_mcp.lm import Failure, LocalOpenAIServer, Request, ScriptedModel
+
+from ..conftest import Agent, Connect
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+KEY = "sk-test-0123456789abcdef"
+
+
+def answer(request: Request) -> str | SubLLMError:
+    text = request.prompt.text
+    if "bad" in text:
+        return SubLLMError("the provider refused", kind="refused", provider="p", model="m")
+    return json.dumps({"n": len(text)}) if request.schema else f"<{text}>"
+
+
+async def ask(agent: Agent, prompt: str, into: str = "r", **arguments: Any) -> str:
+    reply = await agent.call("sub_llm", prompt=prompt, into=into, **arguments)
+    assert not reply.failed, reply.text
+    return reply.text
+
+
+async def test_the_template_takes_variables_and_the_answer_is_stored(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run("t = 'text'; rows = [{'k': 'v'}]")
+        reply = await ask(agent, "about {{t}} and {{ rows[0]['k'] }} {{unclosed")
+        assert "r: str" in reply
+        assert "1 sub-LLM call," in reply
+        assert "=> '<about text and v {{unclosed>'" in await agent.run("r")
+        await ask(agent, "{{rows}}")
+        assert json.loads(model.requests[-1].prompt.text) == [{"k": "v"}]
+
+
+async def test_over_asks_once_for_each_item(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run("t = 'T'; items = ['a', 'b', 'c']; d = {'k': 'a'}; none = []")
+        reply = await ask(agent, "{{item}} {{t}}", over="items")
+        assert "3 sub-LLM calls" in reply
+        assert "=> ['<a T>', '<b T>', '<c T>']" in await agent.run("r")
+        await ask(agent, "{{item}}", over="d", into="r2")
+        assert "=> ['<a>']" in await agent.run("r2")
+        await ask(agent, "{{item}}", over="none", into="r3")
+        assert "=> []" in await agent.run("r3")
+        text = await agent.fails("sub_llm", prompt="{{item}}", into="z", over="t")
+        assert "wants a list" in text
+        text = await agent.fails("sub_llm", prompt="{{item}}", into="z")
+        assert "`over`" in text
+
+
+async def test_with_a_schema_the_answer_is_data(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        await agent.run("items = ['a', 'bb']")
+        await ask(agent, "{{item}}", over="items", schema=NUMBER)
+        assert "=> [{'n': 1}, {'n': 2}]" in await agent.run("r")
+        assert "=> 4" in await agent.run(f"sub_llm('four', schema={NUMBER})['n']")
+
+
+async def test_a_failure_is_an_error_and_never_data(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        await agent.run("items = ['a', 'bad', 'c']")
+        text = await agent.fails("sub_llm", prompt="bad", into="z")
+        assert text.startswith("the provider refused")
+        text = await agent.fails("sub_llm", prompt="{{item}}", into="z", over="items")
+        assert "1 of 3 prompts failed (index 1); the first: the provider refused." in text
+        assert "Nothing was stored" in text
+        assert "3 sub-LLM calls (1 failed)" in text
+        assert "=> False" in await agent.run("'z' in globals()")
+        text = await agent.fails("exec_code", code="before = 1\nsub_llm('bad')")
+        assert "\nSubLLMError: the provider refused" in text
+        assert "1 sub-LLM call (1 failed)" in text
+        code = (
+            "try: sub_llm_map(items)\n"
+            "except SubLLMError as e: got = e.answers, list(e.failed), e.kind\ngot"
+        )
+        assert "=> (['<a>', None, '<c>'], [1], 'refused')" in await agent.run(code)
+        code = "[type(x).__name__ for x in sub_llm_map(items, on_error='return')]"
+        assert "=> ['str', 'SubLLMError', 'str']" in await agent.run(code)
+
+
+async def test_calls_that_cannot_be_made_say_what_is_wrong(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run("t = 'x'; b = b'x'")
+        for prompt, into, expected in (
+            ("{{tt}}", "z", "'t'"),
+            ("", "z", "empty"),
+            ("x", "grep", "helper"),
+            ("x", "not a name", "such as not_a_name"),
+            ("x", "class", "such as class_"),
+        ):
+            text = await agent.fails("sub_llm", prompt=prompt, into=into)
+            assert expected in text, (prompt, into, text)
+        for code, expected in (
+            ("sub_llm(5)", "prompt must be a str"),
+            ("sub_llm(['a', 'b'])", "sub_llm_map"),
+            ("sub_llm_map('text')", "for one prompt use sub_llm"),
+            ("sub_llm('x', context=b)", "decode"),
+            ("sub_llm('x', schema=int)", "schema must be a dict"),
+            ("sub_llm('x', model='http://evil/')", "not a model's name"),
+            ("sub_llm_map(['x'], concurrency=0)", "at least 1"),
+            ("sub_llm('\\ud800')", "surrogate"),
+        ):
+            assert expected in await agent.fails("exec_code", code=code), code
+        assert model.requests == []
+
+
+async def test_without_a_model_the_error_says_what_to_set(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    async with connect() as agent:
+        for text in (
+            await agent.fails("exec_code", code="sub_llm('x')"),
+            await agent.fails("sub_llm", prompt="x", into="r"),
+        ):
+            assert "RLM_MCP_SUB_MODEL" in text
+            assert "ANTHROPIC_API_KEY" in text
+
+
+async def test_a_real_server_is_asked_through_litellm(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalOpenAIServer(api_key=KEY) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        async with connect(sub_model="openai/any") as agent:
+            reply = await agent.run("sub_llm('question', context='the text')")
+            assert "the text" in reply
+            assert "1 sub-LLM call," in reply
+            assert "tokens in" in reply
+            server.delay_s = 0.2
+            reply = await agent.run("r = sub_llm_map([f'p{i}' for i in range(8)]); r[0], r[7]")
+            assert "=> ('p0', 'p7')" in reply
+            assert server.max_concurrency >= 6
+            server.delay_s = 0
+            await agent.run("items = ['1', '2']")
+            await ask(agent, '{"n": {{item}}}', over="items", schema=NUMBER)
+            assert "=> [{'n': 1}, {'n': 2}]" in await agent.run("r")
+
+
+async def test_no_reply_ever_holds_the_key(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalOpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        async with connect(sub_model="openai/any") as agent:
+            server.fail_next(Failure(status=401, message=f"Incorrect API key provided: {KEY}"))
+            replies = [await agent.fails("sub_llm", prompt="x", into="r")]
+            server.fail_next(Failure(status=400, message=f"the header was Bearer {KEY}"))
+            replies.append(await agent.fails("exec_code", code="sub_llm('x')"))
+            server.fail_next(Failure(status=400, message=f"echo {KEY}"))
+            code = "try: sub_llm('x')\nexcept SubLLMError as e: print(e, repr(e), vars(e))"
+            replies.append(await agent.run(code))
+            replies.append(await agent.run("import os; print(os.environ)\nshow_vars()"))
+            replies.append((await agent.call("spaces", action="info")).text)
+    for reply in replies:
+        assert KEY not in reply
+        assert KEY[3:] not in reply
