@@ -69,8 +69,7 @@ def _stopped(execution: Execution) -> str:
     if execution.lost is not None:
         return (
             f"LOST: {execution.lost}. Nothing of this execution remains; the space is as it was "
-            f"before it. Split the work into smaller steps"
-            + (", or raise timeout_s." if "deadline" in execution.lost else ".")
+            "before it."
         )
     if execution.stopped == "timeout":
         return (

@@ -48,12 +48,14 @@ BUSY_SECONDS = 1.0
 
 _COMMITTED = ("exec", "load", "ask")
 _LOST = {
-    "timeout": "the code did not stop at its deadline and was ended",
+    "timeout": "the code did not stop at its deadline and was ended. Work in smaller steps, or "
+    "raise timeout_s",
     "cancelled": "the code did not stop when it was cancelled and was ended",
-    "stack": "the stack was exhausted (recursion too deep)",
-    "broken": "the code broke the interpreter's own loop",
+    "stack": "the stack was exhausted. Recurse less deeply, or use a loop",
+    "broken": "the code broke the interpreter's own loop. Leave builtins and sys.modules as they "
+    "are",
     "unusable": "the code left no memory, or broke what later executions need",
-    "died": "the sandbox process died",
+    "died": "the sandbox process died. If that happens again, work on less at a time",
 }
 
 
@@ -345,11 +347,12 @@ class Space:
         """Go to another commit of this space.
 
         Raises:
-            StoreError: the commit is not kept.
+            SpaceError: the commit is not one of this space, or is no longer kept.
         """
 
         async def run(_cancel: asyncio.Event) -> Commit:
             await self._settle()
+            await asyncio.to_thread(self._store.commit_of_space, self.handle, commit)
             found = await asyncio.to_thread(self._store.move_head, self.handle, commit)
             await self._drop()
             self._unsaved = False
@@ -488,7 +491,7 @@ class Space:
         except LostError as error:
             await self._drop()
             raise SandboxError(
-                f"{_why_lost(error)}; the space is back at its last commit"
+                f"{_why_lost(error)}. The space is back at its last commit"
             ) from error
         if "refused" in result:
             if not self._unsaved:
@@ -693,9 +696,9 @@ def _forget_result(task: asyncio.Future[Any]) -> None:
 
 def _why_lost(error: LostError) -> str:
     if error.cause.startswith("exit "):
-        return f"the code ended the interpreter ({error.cause})"
+        return f"the code ended the interpreter ({error.cause}). Let it run to its end instead"
     if error.cause.startswith("trap"):
-        return f"the interpreter crashed ({error.cause})"
+        return f"the interpreter crashed ({error.cause}). Work on less at a time"
     return _LOST.get(error.cause, error.cause)
 
 

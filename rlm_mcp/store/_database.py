@@ -40,7 +40,8 @@ CREATE TABLE commits (
     file INTEGER REFERENCES files (id),
     runs BLOB NOT NULL,
     pages INTEGER NOT NULL,
-    layout BLOB
+    layout BLOB,
+    space TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX commits_by_parent ON commits (parent);
 CREATE TABLE spaces (

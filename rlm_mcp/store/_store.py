@@ -223,6 +223,23 @@ class Store:
         finally:
             lock.release()
 
+    def commit_of_space(self, handle: str, number: int) -> Commit:
+        """A commit that is part of a space: one that it made, or one that led to it.
+
+        Raises:
+            SpaceError: it is not, or is no longer kept.
+        """
+        row = self._database.row("SELECT * FROM commits WHERE id = ?", number)
+        if row is not None and row["space"] == handle:
+            return commit_of(row)
+        for commit in self.history(handle):
+            if commit.id == number:
+                return commit
+        raise SpaceError(
+            f"space `{handle}` has no commit {number}, or it is no longer kept; "
+            f'spaces(action="info", space="{handle}") lists those that are'
+        )
+
     def fork(self, source: str, handle: str, commit: int | None = None) -> Commit:
         """Make a space that begins where another is.
 
@@ -234,8 +251,8 @@ class Store:
         Raises:
             SpaceError: the handle is taken, or the other space or commit is unknown.
         """
-        head = self._required(source).head.id if commit is None else commit
-        found = get_commit(self._database, head)
+        head = self._required(source).head
+        found = head if commit is None else self.commit_of_space(source, commit)
         self._insert_space(handle, found.id, source)
         return found
 
@@ -384,7 +401,7 @@ class Store:
         return descriptor
 
     def _is_active(self, file: int) -> bool:
-        return any(writer.file == file for writer in self._writers.values())
+        return any(writer.file == file for writer in list(self._writers.values()))
 
     def _check_sections(self, file: int, name: str, descriptor: int, layout: Layout) -> None:
         """Read what a layout needs of a file that was touched since the store last wrote it."""
@@ -479,10 +496,11 @@ class Store:
                 )  # fmt: skip
             number = self._database.change(
                 "INSERT INTO commits (parent, created, label, execution, size, monotonic, stop, "
-                "guest, file, runs, pages, layout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "guest, file, runs, pages, layout, space) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 parent.id, now, label, execution, size, monotonic_ns,
                 stop_text(stop or parent.stop), guest or parent.guest, writer.file, runs.pack(),
-                pages, keyframe,
+                pages, keyframe, writer.handle,
             )  # fmt: skip
             self._database.change(
                 "UPDATE files SET identity = ? WHERE id = ?",
@@ -531,11 +549,13 @@ class Store:
         Returns:
             What was removed.
         """
-        active = {writer.file for writer in self._writers.values() if writer.segment is not None}
+        active = {
+            writer.file for writer in list(self._writers.values()) if writer.segment is not None
+        }
         tidied = _history.tidy(
             self._database, self.home / "pages", active, entries=entries, size=size
         )
-        for writer in self._writers.values():
+        for writer in list(self._writers.values()):
             row = self.space(writer.handle)
             if row is not None:
                 writer.since_keyframe = depth(self._database, row.head.id)

@@ -43,6 +43,20 @@ class Stop(BaseException):
     """
 
 
+def check() -> None:
+    """Raise what would keep another execution from being carried out."""
+    try:
+        bytearray(512 << 10)
+    except MemoryError:
+        give_up_spare()
+        bytearray(256 << 10)
+    name = "<execution 0>"
+    _trace.remember_source(name, "x = [1]")
+    _, _, failure = _compile("x = [1]\nx", name)
+    if failure is not None:
+        raise ValueError(failure)
+
+
 def restore_builtins() -> None:
     """Undo what an execution did to the builtins, for what runs after it."""
     current = builtins.__dict__
@@ -98,6 +112,7 @@ def execute(
     _trace.remember_source(filename, code)
     if not _spare:
         with contextlib.suppress(MemoryError):
+            bytearray(8 << 20)  # only where it is not the last that there is
             _spare.append(bytearray(1 << 20))
     output = Output()
     value: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from types import CodeType, FunctionType
 from typing import Any
 
 from . import (
@@ -136,8 +137,7 @@ def _info(request: dict[str, Any]) -> dict[str, Any]:
 
 def _check(_request: dict[str, Any]) -> dict[str, Any]:
     """Show that a turn can be run and that there is memory for one."""
-    compile("x = [1]", "<check>", "exec")
-    bytearray(256 << 10)
+    _execute.check()
     return {}
 
 
@@ -168,13 +168,25 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def _whole() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The names and tables that turns need, each with a copy of what it holds now."""
     package = __name__.partition(".")[0]
-    needed = (package, "ast", "traceback")  # the artefact runs the source of a turn through ast
+    needed = (package, "ast", "linecache", "traceback")  # the artefact runs the source of a turn through ast
     modules = [
         vars(module)
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] in needed
     ]
     return [(names, dict(names)) for names in (*modules, _OPERATIONS, HELPERS)]
+
+
+def _functions() -> list[tuple[FunctionType, CodeType, Any, Any]]:
+    """The functions of this package, with what can be changed in them."""
+    package = __name__.partition(".")[0]
+    return [
+        (value, value.__code__, value.__defaults__, value.__kwdefaults__)
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] == package
+        for value in vars(module).values()
+        if isinstance(value, FunctionType) and value.__module__ == name
+    ]
 
 
 def _carry_out() -> None:
@@ -188,7 +200,9 @@ def _carry_out() -> None:
         error.__traceback__ = None
         _execute.give_up_spare()
         answer = {"refused": "out of memory: the value does not fit; load a smaller part"}
-    except Exception as error:
+    except _execute.Stop:
+        raise
+    except BaseException as error:  # values may be of classes that raise anything
         answer = {"refused": _trace.describe(error, 1000)}
     _door.result(answer)
 
@@ -201,14 +215,21 @@ def install() -> dict[str, Any]:
         reference count shows what an immortal object's is.
     """
     whole: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    functions = _functions()
+
+    def mend() -> None:
+        for names, kept in whole:
+            names.update(kept)
+        for function, code, defaults, keywords in functions:
+            if function.__code__ is not code:
+                function.__code__ = code
+            function.__defaults__, function.__kwdefaults__ = defaults, keywords
 
     def turn() -> None:
         # Guest code can reach this package, so it is mended before each turn and after it.
-        for names, kept in whole:
-            names.update(kept)
+        mend()
         _carry_out()
-        for names, kept in whole:
-            names.update(kept)
+        mend()
         _execute.tidy(NAMESPACE)
 
     _execute.keep_entry(ENTRY, turn)

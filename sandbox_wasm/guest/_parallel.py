@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, Literal
 
-from . import _door, _trace
+from . import _door, _trace, _variables
 
 _MAIN: dict[str, Any] = sys.modules["__main__"].__dict__
 MAX_BYTES = 40 << 20
@@ -30,7 +30,7 @@ class PmapError(Exception):
 
 
 def begin(values: dict[str, Any]) -> None:
-    """Note the variables that the running execution found."""
+    """Note the variables that the running execution found, as a snapshot holds them."""
     global _at_start
     _at_start = values
 
@@ -142,7 +142,7 @@ def _made_now(function: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
             seen.add(name)
             value = _MAIN[name]
             waiting.append(value)
-            known = name in _at_start and _at_start[name] is value
+            known = name in _at_start and _variables.is_same(_at_start[name], value)
             if not known and not _is_helper(value):
                 yield name, value
 

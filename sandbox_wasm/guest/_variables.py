@@ -14,18 +14,46 @@ _NAME = 200  # characters of a name that it is told
 _DESCRIBED = 100  # changes with a full brief; beyond that an agent reads the names at most
 
 
+_LARGE = 100_000  # items or characters above which a snapshot does not hold a value itself
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What is remembered of a large value, which must be free to go while the code runs."""
+
+    number: int
+    kind: type
+    size: int
+    brief: str
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The variables before an execution.
 
-    It holds the objects themselves, because an id is used again once its object is gone. It must
-    not outlive the execution: until then nothing it holds is freed.
+    It holds small values themselves, because an id is used again once its object is gone; of
+    large ones it holds traces. It must not outlive the execution.
     """
 
     values: dict[str, Any]
     lengths: dict[str, int | None]
     briefs: dict[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+
+
+def remembered(value: object) -> object:
+    """A value as a snapshot holds it, for `is_same`."""
+    size = length_of(value)
+    if size is None or size <= _LARGE:
+        return value
+    return _Trace(id(value), type(value), size, brief(value))
+
+
+def is_same(before: object, value: object) -> bool:
+    """Whether a value is the one that was remembered."""
+    if type(before) is _Trace:
+        return before.number == id(value) and before == remembered(value)
+    return before is value
 
 
 def visible(namespace: dict[str, Any], hidden: frozenset[str]) -> Iterator[tuple[str, Any]]:
@@ -52,9 +80,12 @@ def snapshot(
     namespace: dict[str, Any], mentioned: set[str], hidden: frozenset[str] = frozenset()
 ) -> Snapshot:
     """Remember the variables. Those `mentioned` in the code are also compared by their brief."""
-    values = dict(visible(namespace, hidden))
-    lengths = {name: length_of(value) for name, value in values.items()}
-    briefs = {name: brief(values[name]) for name in mentioned if name in values}
+    values, lengths, briefs = {}, {}, {}
+    for name, value in visible(namespace, hidden):
+        values[name] = remembered(value)
+        lengths[name] = length_of(value)
+        if name in mentioned:
+            briefs[name] = brief(value)
     return Snapshot(values, lengths, briefs, hidden)
 
 
@@ -71,7 +102,7 @@ def changes(before: Snapshot, namespace: dict[str, Any]) -> list[dict[str, Any]]
         if name not in values:
             found.append((name, "added", value))
         elif (
-            values[name] is not value
+            not is_same(values[name], value)
             or lengths[name] != length_of(value)
             or (name in briefs and briefs[name] != brief(value))
         ):
