@@ -47,7 +47,7 @@ class ExecCode(_Arguments):
 
     code: Annotated[str, Field(description="Python")]
     timeout_s: Annotated[
-        float, Field(gt=0, le=86_400, description="seconds for the code; sub-LLM calls not counted")
+        float, Field(gt=0, le=3600, description="seconds for the code; sub-LLM calls not counted")
     ] = 120
     max_chars: MaxChars = DEFAULT_REPLY_CHARS
 

@@ -64,8 +64,11 @@ async def run_pmap(
         try:
             for start in starts:
                 chunk = items[start : start + step]
+                fresh = guest is None
                 guest = guest or await fork()
-                request = {"op": "pmap_items", "shared": shared, "items": chunk}
+                request = {
+                    "op": "pmap_items", "shared": shared, "items": chunk, "reseed": fresh,
+                }  # fmt: skip
                 try:
                     found = await guest.turn(request, seconds=seconds, answer=answer)
                     done = _checked(found, len(chunk))

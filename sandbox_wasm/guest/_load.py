@@ -177,7 +177,7 @@ def _json_lines(text: str, notes: list[str], name: str) -> list[Any]:
             blank += 1
         start = end + 1
     if blank:
-        notes.append(f"{of}{blank:,} blank lines were skipped.")
+        notes.append(f"{of}blank lines were skipped: {blank:,}.")
     return values
 
 

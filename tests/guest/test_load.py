@@ -253,7 +253,7 @@ def test_json_beyond_reason_is_an_error(format: str) -> None:
 
 def test_json_lines_become_a_list_and_blank_lines_are_noted() -> None:
     found, notes = loaded(b'{"a": 1}\r\n\n2\n  \n"x"', name="a.ndjson")
-    assert found == [{"a": 1}, 2, "x"] and notes == ["2 blank lines were skipped."]
+    assert found == [{"a": 1}, 2, "x"] and notes == ["blank lines were skipped: 2."]
 
 
 def test_an_invalid_line_is_named() -> None:
