@@ -10,8 +10,9 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import SandboxError
 from ..worker._channel import PREFIX, ChannelError, Header, decode_header, decode_prefix, encode
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 START_SECONDS = 60
 """Until a worker must have said that it is ready; it takes 0.3 s, more on a loaded machine."""
 
-AnswerCall = Callable[[bytes], Awaitable[bytes]]
+AnswerCall = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
 
 class WorkerDiedError(Exception):
@@ -40,8 +41,8 @@ class WorkerProcess:
         self._write_lock = asyncio.Lock()
         self._dead = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        self._calls: set[asyncio.Task[None]] = set()
-        self._answering = False
+        self._calls: set[asyncio.Future[bytes]] = set()
+        self._answering: asyncio.Task[None] | None = None
         self.answer_call: AnswerCall | None = None
         """Answers what guest code asks of the server during a turn."""
         self.walls: tuple[str, ...] = ()
@@ -229,16 +230,16 @@ class WorkerProcess:
 
     def _start_call(self, body: bytes) -> None:
         # The guest has one thread, so a second call before the first was answered is a lie.
-        if self._answering or self.answer_call is None:
+        if self._answering is not None or self.answer_call is None:
             raise ChannelError("the worker called out of turn")
-        self._answering = True
-        task = asyncio.create_task(self._answer(self.answer_call, body))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        call = asyncio.ensure_future(self.answer_call(body))
+        self._calls.add(call)
+        self._answering = asyncio.create_task(self._answer(call))
 
-    async def _answer(self, answer_call: AnswerCall, body: bytes) -> None:
+    async def _answer(self, call: asyncio.Future[bytes]) -> None:
+        # A task of its own, which nobody cancels: a guest that gets no answer waits for ever.
         try:
-            answer = await answer_call(body)
+            answer = await call
         except asyncio.CancelledError:
             answer = b'{"refused": "the execution was stopped while it waited"}'
         except Exception:
@@ -247,7 +248,7 @@ class WorkerProcess:
         self._calls.clear()
         with contextlib.suppress(OSError):
             await self._send({"t": "answer"}, answer)
-        self._answering = False
+        self._answering = None
 
     async def _send(
         self, header: Header, body: bytes = b"", descriptors: Sequence[int] = ()

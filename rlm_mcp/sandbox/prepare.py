@@ -7,6 +7,7 @@ object a line: `{"part": 0.42, "text": "compiling the sandbox"}`.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import fcntl
 import hashlib
@@ -190,6 +191,10 @@ def _build_on_this_thread(files: ArtefactFiles, cache: Cache, report: Report) ->
             imported += 1
             part = _COMPILE_PART + (1 - _COMPILE_PART) * imported / (total + 1)
             report(part, "building the base image")
+        elif frame[:1] == b"M":
+            none, *objects = array.array("I", frame[1:])
+            for address in objects:
+                make_immortal(instance.memory, address, none)
         elif frame[:1] == b"R":
             answers.append(frame[1:])
         return b""

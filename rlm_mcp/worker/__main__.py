@@ -9,9 +9,7 @@ guest happens on one other thread, in order.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
-import mmap
 import os
 import queue
 import socket
@@ -30,14 +28,17 @@ from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ._layout import Layout, Run, unpack
 from ._lockdown import lock_down
-from ._memory import PAGE, MappedFile, Memory
-from ._pages import DirtyPages, changed_runs
+from ._memory import PAGE, Memory
+from ._pages import DirtyPages, compare_pages
 from ._wasi import GuestExitError
 
 MAX_MAPPINGS = 24_000
 """Runs mapped for one memory before short ones are copied instead. The kernel's default limit
 is 65,530, and splitting a mapping costs two."""
 SHORT_RUN = 16
+MAX_SAME = 8192
+"""Pages that were written and ended as before, after which they are mapped again: reading
+objects counts references to them, and what is compared at each commit takes time and memory."""
 MAX_CRUMBS = 2048
 """Pages in short runs that stay private copies after a commit. Much the same few hundred pages
 are written by every execution; mapping them each time costs more than comparing them again."""
@@ -57,12 +58,10 @@ class _Guest:
         self._layout = Layout()
         self._size = 0
         self._limit = 0
-        self._files: list[MappedFile] = []
+        self._files: list[int] = []
         self._scratch = -1
         self._collected: list[tuple[int, int]] = []
         self._crumbs: set[int] = set()
-        self._zero = mmap.mmap(-1, PAGE)
-        self._zero_address = ctypes.addressof(ctypes.c_char.from_buffer(self._zero))
         self._mono = 0
         self.input = -1
         self.output = -1
@@ -81,11 +80,11 @@ class _Guest:
         self._stop = StopPoint(*stop) if stop else None
         self._mono = int(header["mono"])
         for file in self._files:
-            file.close()
+            os.close(file)
         if self._scratch >= 0:
             os.close(self._scratch)
         self._scratch = descriptors[0]
-        self._files = [MappedFile(descriptor) for descriptor in descriptors[1:]]
+        self._files = descriptors[1:]
         self._layout = Layout(unpack(body))
         self.reopen()
         return {}
@@ -104,7 +103,7 @@ class _Guest:
         instance.grow_to(self._size)
         mappings = len(self._layout)
         for run in self._layout:
-            descriptor = self._files[run.file].descriptor
+            descriptor = self._files[run.file]
             address, length = run.page * PAGE, run.count * PAGE
             if mappings > MAX_MAPPINGS and run.count < SHORT_RUN:
                 instance.memory.read_file(descriptor, run.origin * PAGE, address, length)
@@ -160,10 +159,10 @@ class _Guest:
         """Write the pages that differ from the last commit to the scratch file."""
         instance = self.instance
         memory = instance.memory
-        addresses = {index: file.address for index, file in enumerate(self._files)}
-        self._collected = changed_runs(
-            memory, self._worker.dirty, self._layout, addresses, self._zero_address
-        )
+        written = compare_pages(memory, self._worker.dirty, self._layout, self._files)
+        self._collected = written.changed
+        if sum(count for _, count, _ in written.same) > MAX_SAME:
+            self._give_back(memory, written.same)
         os.ftruncate(self._scratch, 0)
         os.lseek(self._scratch, 0, os.SEEK_SET)
         views = [memory.view(page * PAGE, count * PAGE) for page, count in self._collected]
@@ -174,20 +173,31 @@ class _Guest:
         header = {"pages": pages, "size": memory.size, "mono": self._mono}
         return header, b"".join(struct.pack("<II", *run) for run in self._collected)
 
+    def _give_back(self, memory: Memory, same: list[tuple[int, int, Run | None]]) -> None:
+        """Map pages again that were written and are as they were committed."""
+        if len(same) > MAX_MAPPINGS // 2:
+            return
+        for page, count, run in same:
+            if run is None:
+                memory.forget(page * PAGE, count * PAGE)
+            else:
+                origin = run.origin + page - run.page
+                descriptor = self._files[run.file]
+                memory.map_file(descriptor, origin * PAGE, page * PAGE, count * PAGE)
+
     def adopt(self, header: Header, descriptors: list[int]) -> Header:
         """The pages last collected are committed: map them from the file they are in now."""
         number, origin = int(header["file"]), int(header["origin"])
         if descriptors:
             if number != len(self._files):
                 raise SandboxError("the files of a space are numbered in order")
-            self._files.append(MappedFile(descriptors[0]))
+            self._files.append(descriptors[0])
         file = self._files[number]
-        file.refresh()
         memory = self.instance.memory
         for page, count in self._collected:
             self._layout.overlay(Run(page, count, number, origin))
             if count >= SHORT_RUN:
-                memory.map_file(file.descriptor, origin * PAGE, page * PAGE, count * PAGE)
+                memory.map_file(file, origin * PAGE, page * PAGE, count * PAGE)
             else:
                 self._crumbs.update(range(page, page + count))
             origin += count
@@ -203,7 +213,7 @@ class _Guest:
             for _, _, run in self._layout.covering(page, 1):
                 if run is not None:
                     origin = run.origin + page - run.page
-                    descriptor = self._files[run.file].descriptor
+                    descriptor = self._files[run.file]
                     memory.map_file(descriptor, origin * PAGE, page * PAGE, PAGE)
         self._crumbs.clear()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import sys
 from collections.abc import Callable
 
 PAGE = 4096
@@ -23,7 +24,7 @@ _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [
     ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
 ]  # fmt: skip
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 memcmp = _libc.memcmp
 """The C library's: compares memory of this process by addresses, unchecked."""
 memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
@@ -78,6 +79,11 @@ class Memory:
             IndexError: the range is not inside the memory.
         """
         ctypes.memset(self._at(address, length), 0, length)
+
+    def forget(self, address: int, length: int) -> None:
+        """Give back pages that are zero and of no file; they stay zero."""
+        if sys.platform == "linux":  # elsewhere the call may do something else
+            _libc.madvise(self._at(address, length), length, mmap.MADV_DONTNEED)
 
     def read_u32(self, address: int) -> int:
         """The unsigned 32-bit number at an address."""
@@ -136,50 +142,3 @@ class Memory:
         if kept != self._at(address, length):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
-
-
-class MappedFile:
-    """A file mapped for reading, to compare a memory with what was committed of it.
-
-    Args:
-        descriptor: of the file; closed with this object.
-    """
-
-    _SLACK = 64 << 20
-    """Bytes mapped beyond the file's end, so that a growing file is seldom mapped again. They
-    are never touched while the file is shorter."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._length = 0
-        self.address = 0
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Cover what was appended to the file since.
-
-        Raises:
-            OSError: it cannot be mapped.
-        """
-        size = os.lseek(self.descriptor, 0, os.SEEK_END)  # looking at a file is forbidden
-        if size <= self._length:
-            return
-        self._unmap()
-        length = size + self._SLACK
-        address = _libc.mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, self.descriptor, 0)
-        if address is None or address == ctypes.c_void_p(-1).value:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        self.address, self._length = address, length
-
-    def _unmap(self) -> None:
-        if self._length:
-            _libc.munmap(self.address, self._length)
-            self._length = 0
-
-    def close(self) -> None:
-        """Unmap and close; may be called twice."""
-        self._unmap()
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1

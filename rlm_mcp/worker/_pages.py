@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ._layout import Layout
+from ._layout import Layout, Run
 from ._memory import HOST_PAGE, PAGE, Memory, memcmp
 
 _PAGEMAP = Path("/proc/self/pagemap")
@@ -18,6 +21,8 @@ _PAGEMAP = Path("/proc/self/pagemap")
 _WRITTEN = bytes(1 if top & 0xC0 and not top & 0x20 else 0 for top in range(256))
 _RUNS = re.compile(b"\x01+")
 _ENTRIES_AT_ONCE = 1 << 18
+_CHUNK = 64
+"""Pages compared at a time."""
 
 
 class DirtyPages:
@@ -55,36 +60,66 @@ class DirtyPages:
                 yield (start + found.start()) * ours, (found.end() - found.start()) * ours
 
 
-def changed_runs(
-    memory: Memory, dirty: DirtyPages, committed: Layout, address_of: dict[int, int], zero: int
-) -> list[tuple[int, int]]:
-    """The pages whose bytes differ from the last commit's.
+@dataclass(frozen=True)
+class Written:
+    """What was written since the memory was mapped.
+
+    Args:
+        changed: first page and number of pages of each run that differs from the last commit.
+        same: of each run that is as it was committed; with the run of the layout that it is
+            as, or `None` where it is zero and of no file.
+    """
+
+    changed: list[tuple[int, int]]
+    same: list[tuple[int, int, Run | None]]
+
+
+def compare_pages(
+    memory: Memory, dirty: DirtyPages, committed: Layout, files: Sequence[int]
+) -> Written:
+    """Tell the pages whose bytes differ from the last commit's.
+
+    What was committed is read and not mapped: that is faster for short runs, and a page that
+    is only compared does not stay in this process.
 
     Args:
         memory: of an instance that is not running.
         dirty: tells the candidates.
         committed: the layout of the last commit.
-        address_of: for each file of the layout, where it is mapped for reading.
-        zero: address of a page of zeros.
-
-    Returns:
-        First page and number of pages of each run, in order.
+        files: descriptors of its files, by number.
     """
     changed: list[tuple[int, int]] = []
-    compare, here = memcmp, memory.address
-    for start, count in dirty.candidates(memory):
-        for page, length, run in committed.covering(start, count):
-            if run is None:
-                base, step = zero, 0
-            else:
-                base, step = address_of[run.file] + (run.origin + page - run.page) * PAGE, PAGE
-                if length > 1 and compare(here + page * PAGE, base, length * PAGE) == 0:
+    same: list[tuple[int, int, Run | None]] = []
+    with mmap.mmap(-1, _CHUNK * PAGE) as held:
+        anchor = ctypes.c_char.from_buffer(held)
+        view, other = memoryview(held), ctypes.addressof(anchor)
+        for start, count in dirty.candidates(memory):
+            for page, length, run in _pieces(committed.covering(start, count)):
+                size = length * PAGE
+                if run is None:
+                    ctypes.memset(other, 0, size)
+                else:
+                    offset = (run.origin + page - run.page) * PAGE
+                    if os.preadv(files[run.file], [view[:size]], offset) != size:
+                        raise OSError("a file of the store became shorter")
+                here = memory.address + page * PAGE
+                if memcmp(here, other, size) == 0:
+                    same.append((page, length, run))
                     continue
-            for index in range(page, page + length):
-                if compare(here + index * PAGE, base, PAGE):
-                    if changed and sum(changed[-1]) == index:
-                        changed[-1] = (changed[-1][0], changed[-1][1] + 1)
-                    else:
-                        changed.append((index, 1))
-                base += step
-    return changed
+                for index in range(length):
+                    if memcmp(here + index * PAGE, other + index * PAGE, PAGE):
+                        if changed and sum(changed[-1]) == page + index:
+                            changed[-1] = (changed[-1][0], changed[-1][1] + 1)
+                        else:
+                            changed.append((page + index, 1))
+        del anchor
+        view.release()
+    return Written(changed, same)
+
+
+def _pieces(
+    parts: Iterable[tuple[int, int, Run | None]],
+) -> Iterator[tuple[int, int, Run | None]]:
+    for page, count, run in parts:
+        for start in range(page, page + count, _CHUNK):
+            yield start, min(_CHUNK, page + count - start), run

@@ -39,7 +39,7 @@ def _bootstrap():
         loop = importlib.import_module("rlm_guest._loop")
     finally:
         sys.meta_path.remove(finder)
-    _host.call(b"R" + json.dumps(loop.install()).encode())
+    _host.call(b"R" + json.dumps(loop.install(first=bool(request["libraries"]))).encode())
 
 
 _bootstrap()

@@ -1,8 +1,8 @@
 """The guest's door to the host: one call that takes bytes and gives bytes.
 
 The first byte says what is asked. All but `CALL` are answered by the worker; `CALL` goes on to
-the server. Results travel through here and never through standard output, which guest code
-can close or imitate.
+the server, and `IMMORTAL` is heard only while a base image is made. Results travel through here
+and never through standard output, which guest code can close or imitate.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import _host
 
-REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL = (
-    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C",
+REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL, IMMORTAL = (
+    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C", b"M",
 )  # fmt: skip
 
 raw = _host.call

@@ -20,6 +20,11 @@ VALUE_CHARS = 2500
 _BUILTINS = dict(vars(builtins))
 _OWN_NAMES: set[str] = set()
 _modules: dict[str, Any] = {}
+_NEEDED = frozenset({
+    __name__.partition(".")[0], "_host", "ast", "base64", "builtins", "codecs", "csv",
+    "dataclasses", "difflib", "encodings", "io", "itertools", "json", "linecache", "marshal",
+    "operator", "pickle", "re", "struct", "sys", "traceback", "types",
+})  # fmt: skip
 _parse, _walk = ast.parse, ast.walk
 _recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
 MIN_RECURSION = 500
@@ -86,9 +91,15 @@ def leave(code: object = None) -> NoReturn:
 
 
 def keep_modules() -> None:
-    """Make the modules that there are now part of what `tidy` restores."""
+    """Make the modules that this package runs on part of what `tidy` restores.
+
+    Not all there are: to look at each of some hundred modules after each turn would bring a
+    page of memory for nearly every one of them into the process.
+    """
     _modules.clear()
-    _modules.update(sys.modules)
+    _modules.update(
+        (name, module) for name, module in sys.modules.items() if name.partition(".")[0] in _NEEDED
+    )
 
 
 def execute(

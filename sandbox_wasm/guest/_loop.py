@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from array import array
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
@@ -168,7 +169,12 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def _whole() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """The names and tables that turns need, each with a copy of what it holds now."""
     package = __name__.partition(".")[0]
-    needed = (package, "ast", "linecache", "traceback")  # the artefact runs the source of a turn through ast
+    needed = (
+        package,
+        "ast",
+        "linecache",
+        "traceback",
+    )  # the artefact runs the source of a turn through ast
     modules = [
         vars(module)
         for name, module in list(sys.modules.items())
@@ -207,8 +213,22 @@ def _carry_out() -> None:
     _door.result(answer)
 
 
-def install() -> dict[str, Any]:
+def _long_lived() -> bytes:
+    """Addresses of `None` and of all that is there now: the libraries, and this package.
+
+    Made immortal, these objects are not written to when they are used. Counting references to
+    them would make each execution write to a page for nearly every object that it touches.
+    """
+    found = gc.get_objects()
+    codes = [item.__code__ for item in found if type(item) is FunctionType]
+    return array("I", [id(None), *map(id, found), *map(id, codes)]).tobytes()
+
+
+def install(*, first: bool) -> dict[str, Any]:
     """Take the place of whatever ran turns before.
+
+    Args:
+        first: whether a base image is being made, and not a space taken over.
 
     Returns:
         Addresses for the host: of the exception that stops code, and of `None`, whose
@@ -223,7 +243,8 @@ def install() -> dict[str, Any]:
         for function, code, defaults, keywords in functions:
             if function.__code__ is not code:
                 function.__code__ = code
-            function.__defaults__, function.__kwdefaults__ = defaults, keywords
+            if function.__defaults__ is not defaults or function.__kwdefaults__ is not keywords:
+                function.__defaults__, function.__kwdefaults__ = defaults, keywords
 
     def turn() -> None:
         # Guest code can reach this package, so it is mended before each turn and after it.
@@ -241,5 +262,7 @@ def install() -> dict[str, Any]:
     NAMESPACE.update(HELPERS)
     NAMESPACE.setdefault("Out", {})
     gc.collect()
+    if first:
+        _door.raw(_door.IMMORTAL + _long_lived())
     gc.freeze()
     return {"exception": id(_execute.Stop), "immortal": id(None)}

@@ -68,15 +68,13 @@ def test_files_are_copied_where_they_cannot_be_mapped(
     assert memory.read(4 * PAGE, PAGE) == bytes(PAGE)
 
 
-def test_changed_pages_are_found_by_comparison_alone(memory: Memory) -> None:
-    committed, zero = pages(4), pages(1)
+def test_changed_pages_are_found_by_comparison_alone(memory: Memory, tmp_path: Path) -> None:
+    committed = tmp_path / "committed"
+    committed.write_bytes(bytes(4 * PAGE))
     memory.write(2 * PAGE + 7, b"changed")
     memory.write(9 * PAGE, b"beyond")
-    runs = _pages.changed_runs(
-        memory,
-        _pages.DirtyPages(ask=False),
-        Layout([Run(0, 4, 0, 0)]),
-        {0: addressof(committed)},
-        addressof(zero),
-    )
-    assert runs == [(2, 1), (9, 1)]
+    with committed.open("rb") as file:
+        written = _pages.compare_pages(
+            memory, _pages.DirtyPages(ask=False), Layout([Run(0, 4, 0, 0)]), [file.fileno()]
+        )
+    assert written.changed == [(2, 1), (9, 1)]
