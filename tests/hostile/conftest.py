@@ -1,0 +1,76 @@
+"""An arena: hostile code in one space, with another space beside it that must not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rlm_mcp.space import Limits
+
+from ..conftest import Agent, Connect
+
+SLOW = 3.0
+"""Seconds that a neighbour's round trip may take on a machine that does other things too. A
+server that is held up shows as many times that."""
+
+
+class Arena:
+    """Runs hostile code in the space `main`, where `kept` is 41, and looks what it did."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.slowest = 0.0
+
+    async def attack(
+        self, code: str, *, timeout_s: float = 10, within: float = 15, keeps: bool = True
+    ) -> str:
+        """Run code, then check that the space, the server and the neighbour are as before.
+
+        Args:
+            code: Python.
+            timeout_s: its deadline.
+            within: seconds in which there must be a reply.
+            keeps: whether `kept` is looked at afterwards.
+        """
+        begin = time.monotonic()
+        reply = await self.agent.call("exec_code", code=code, timeout_s=timeout_s)
+        took = time.monotonic() - begin
+        assert took < within, f"{took:.1f} s: {code}"
+        assert len(reply.text) <= 20_000
+        assert "the server failed" not in reply.text, reply.text
+        if keeps:
+            text = await self.agent.run("kept")
+            assert "=> 41" in text, f"{code}\n{reply.text}\n{text}"
+        assert self.slowest < SLOW, f"the neighbour waited {self.slowest:.1f} s: {code}"
+        return reply.text
+
+    async def watch(self) -> None:
+        """Use the neighbour without end."""
+        while True:
+            begin = time.monotonic()
+            reply = await self.agent.call("exec_code", code="len(mine)", space="neighbour")
+            self.slowest = max(self.slowest, time.monotonic() - begin)
+            assert "=> 3" in reply.text, reply.text
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def arena(connect: Connect) -> AsyncIterator[Arena]:
+    """A server with little memory for each space."""
+    async with connect(limits=Limits(memory_mb=256)) as agent:
+        await agent.call("spaces", action="open", space="neighbour")
+        await agent.run("mine = [1, 2, 3]", space="neighbour")
+        await agent.run("kept = 41")
+        arena = Arena(agent)
+        watching = asyncio.ensure_future(arena.watch())
+        yield arena
+        if watching.done():
+            watching.result()
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        assert "=> [1, 2, 3]" in await agent.run("mine", space="neighbour")

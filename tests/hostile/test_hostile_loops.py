@@ -1,0 +1,81 @@
+# ruff: noqa: E501 - code in one piece
+"""Code that does not end: stopped, or ended with its worker."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Arena
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+
+SOFT = {
+    "bare": "n = 0\nwhile True:\n    n += 1",
+    "generator": "n = 1\ndef g():\n    while True:\n        yield 1\nfor _ in g(): pass",
+    "sleep": "n = 1\nimport time\ntime.sleep(1000)",
+    "except Exception": "n = 1\nwhile True:\n    try:\n        1 / 0\n    except Exception:\n        pass",
+    "small calls": "n = 1\nimport os\nwhile True: os.urandom(100)",
+    "huge power": "n = 1\nx = 10 ** (10 ** 9)",
+    "backtracking": "n = 1\nimport re; re.match('(a+)+$', 'a' * 60 + 'b')",
+    "sort keys": "n = 1\nsorted(range(10 ** 7), key=lambda k: sorted(range(1000)))",
+    "prints": "n = 1\nwhile True: print('x' * 100)",
+}
+HARD = {
+    "except BaseException": "while True:\n    try:\n        while True: pass\n    except BaseException:\n        pass",
+    "finally": "def f():\n    try:\n        while True: pass\n    finally:\n        f()\nwhile True:\n"
+    "    try: f()\n    except BaseException: pass",
+    "del": "class D:\n    def __del__(self):\n        while True:\n            try:\n                while True: pass\n"
+    "            except BaseException: pass\nD()\nNone",
+    "disarmed": "import _host\nwhile True: _host.call(b'Q')",
+    "sum": "sum(range(10 ** 12))",
+    "repr": "class R:\n    def __repr__(self):\n        while True:\n            try:\n                while True: pass\n"
+    "            except BaseException: pass\nr = R()\nr",
+}
+
+
+async def test_a_loop_is_stopped_and_its_variables_stay(arena: Arena) -> None:
+    for kind, code in SOFT.items():
+        text = await arena.attack(code, timeout_s=0.3, within=8)
+        assert "STOPPED" in text, kind
+        assert "=> True" in await arena.agent.run("n >= 1"), kind
+
+
+async def test_what_swallows_the_stop_is_ended_and_the_space_is_as_before(arena: Arena) -> None:
+    for kind, code in HARD.items():
+        text = await arena.attack(f"kept = 0\n{code}", timeout_s=0.2, within=8)
+        assert "LOST" in text, kind
+        assert "deadline" in text, kind
+
+
+async def test_callbacks_of_the_collector_cannot_hold_a_space(arena: Arena) -> None:
+    code = (
+        "import gc\ndef forever(*_):\n    while True:\n        try:\n            while True: pass\n"
+        "        except BaseException: pass\ngc.callbacks.append(forever)\n"
+    )
+    assert "LOST" in await arena.attack(f"{code}gc.collect()", timeout_s=0.2)
+
+
+async def test_what_lies_in_wait_for_the_next_execution_can_be_taken_back(arena: Arena) -> None:
+    code = (
+        "class D:\n    def __del__(self):\n        while True:\n            try:\n"
+        "                while True: pass\n            except BaseException: pass\nD()"
+    )
+    await arena.agent.run(code)  # it is `_` now, and every next value takes its place
+    for _ in range(2):
+        text = (await arena.agent.call("exec_code", code="kept", timeout_s=0.2)).text
+        assert "LOST" in text
+    assert "undo" in text
+    assert not (await arena.agent.call("spaces", action="undo")).failed
+    assert "=> 41" in await arena.agent.run("kept")
+
+
+async def test_a_loop_inside_a_host_call_ends_at_the_deadline(arena: Arena) -> None:
+    code = 'import _host\nwhile True: _host.call(b\'C{"op": "none"}\')'
+    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=6)
+    code = "def f(n):\n    while True: pass\npmap(f, range(4))"
+    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=8)
+    code = (
+        "def f(n):\n    while True:\n        try:\n            while True: pass\n"
+        "        except BaseException: pass\npmap(f, range(4))"
+    )
+    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=8)

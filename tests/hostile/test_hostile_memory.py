@@ -1,0 +1,61 @@
+"""Memory without end: an exception like any other, and nothing beside the space is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Arena
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+
+CASES = {
+    "growing": "a = []\nwhile True: a.append('x' * 10 ** 6 + str(len(a)))",
+    "doubling": "a = [0]\nwhile True: a += a",
+    "one object": "bytearray(2 ** 31 - 100)",
+    "zeros": "import numpy as np; np.zeros(10 ** 9)",
+    "broadcast": "import numpy as np; np.ones((10 ** 5, 1)) + np.ones((1, 10 ** 5))",
+    "recursive data": "a = []\nfor _ in range(10 ** 9): a = [a, bytearray(10 ** 5)]",
+}
+
+
+async def test_memory_without_end_is_an_exception(arena: Arena) -> None:
+    for kind, code in CASES.items():
+        text = await arena.attack(code, timeout_s=30, within=40)
+        assert "MemoryError" in text or "LOST" in text or "rror" in text, f"{kind}: {text}"
+        await arena.agent.run("a = None")
+    text = await arena.attack("import gc; gc.collect(); x = bytearray(10 ** 8); len(x)")
+    assert "=> 100000000" in text
+
+
+async def test_a_memory_error_can_be_caught_again_and_again(arena: Arena) -> None:
+    code = (
+        "caught = 0\nfor _ in range(20):\n    try:\n        b = bytearray(2 ** 30)\n"
+        "    except MemoryError:\n        caught += 1\ncaught"
+    )
+    assert "=> 20" in await arena.attack(code)
+    code = (
+        "parts = []\ntry:\n    while True: parts.append(bytearray(10 ** 6))\n"
+        "except MemoryError:\n    n = len(parts); parts = parts[::2]\n"
+        "more = bytearray(10 ** 6); n > 50"
+    )
+    assert "=> True" in await arena.attack(code)
+    assert "=> 7" in await arena.agent.run("parts = more = None; 3 + 4")
+
+
+async def test_memory_full_of_small_objects_leaves_room_to_drop_them(arena: Arena) -> None:
+    full = "a = {}\nfor i in range(10 ** 9): a[i] = bytes(2000)"
+    assert "MemoryError" in await arena.attack(full, within=25)
+    assert "=> 0" in await arena.attack("n = len(a); a = None; 0")
+    caught = f"try:\n    a = {{}}\n    for i in range(10 ** 9): a[i] = bytes(2000)\n{CATCH}"
+    await arena.attack(caught, within=30)
+    assert "LOST" not in await arena.attack("a = None", within=25)
+
+
+CATCH = "except MemoryError:\n    pass"
+
+
+async def test_forks_have_the_same_bound(arena: Arena) -> None:
+    code = "def f(n): return len(bytearray(2 ** 29))\npmap(f, range(3), on_error='return')"
+    assert "MemoryError" in await arena.attack(code, within=25)
+    code = "def f(n): return 'x' * (8 * 10 ** 6)\npmap(f, range(16), workers=2)"
+    assert "30 MB" in await arena.attack(code, timeout_s=40, within=50)
