@@ -184,8 +184,10 @@ def test_a_path_that_cannot_be_one_is_a_bad_request(root: Path, path: str) -> No
 
 
 def test_a_name_that_is_too_long_is_an_error(root: Path) -> None:
-    with pytest.raises(SourceError):
+    with pytest.raises(BadRequestError, match="5,000 characters"):
         Roots([root]).open_file("x" * 5000)
+    with pytest.raises(SourceError):
+        Roots([root]).open_file("x" * 300)
 
 
 def test_a_missing_file_names_what_is_near(root: Path) -> None:
