@@ -25,7 +25,7 @@ async def first(host: Host, source: Space, code: str, steps: list[float]) -> flo
 
     async def begin() -> None:
         steps.append(await timed(make()))
-        steps.append(await timed(forks[0]._ready()))
+        steps.append(await timed(forks[0]._keeper.ready()))
         await execute(forks[0], code)
 
     async def make() -> None:

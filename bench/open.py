@@ -21,7 +21,7 @@ async def load(host: Host, space: Space, code: str) -> tuple[float, float]:
     assert await space.unload()
     await host.warm()
     await asyncio.sleep(0.05)
-    mapped = await timed(space._ready())
+    mapped = await timed(space._keeper.ready())
     return mapped, mapped + await timed(execute(space, code))
 
 

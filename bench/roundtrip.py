@@ -11,7 +11,7 @@ from typing import Any
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-import rlm_mcp.space._space as space_module
+import rlm_mcp.space._keeper as keeper_module
 from rlm_mcp.sandbox import Guest
 from rlm_mcp.settings import load_settings
 from rlm_mcp.store import Store
@@ -97,7 +97,7 @@ async def where(report: Report, trials: int, protocol: float) -> None:
 
     for name in ("turn", "collect", "adopt"):
         watch(Guest, name)
-    watch(space_module.Space, "_commit")
+    watch(keeper_module.Keeper, "_commit")
     watch_commit()
     async with make_host() as host:
         space = await host.new("1", "1")
