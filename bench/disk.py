@@ -49,8 +49,7 @@ async def measure(report: Report) -> None:
             )  # fmt: skip
         await space.unload()
         await host.run(space, f"assert len(log) == {count} and len(blobs[1]) > 0")
-        await space.close()
-        del host.spaces._open[space.handle]
+        await host.spaces.close(space.handle)
         await asyncio.to_thread(store.tidy, entries=1, size=limits.history_mb << 20)
         report.row(
             "the same with a history of 1, the space closed",

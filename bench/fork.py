@@ -75,14 +75,14 @@ async def many(report: Report, host: Host, source: Space, label: str) -> None:
     """Forks that each write 1 MB, with no more running at once than the limit allows."""
     count = report.pick(20, 100)
     before, sums, running = host.disk(), [], 0
-    handles = []
+    forks: list[Space] = []
     for index in range(count):
         fork, _ = await host.spaces.fork(source.handle)
         await host.spaces.use(fork.handle)
         await host.run(fork, WRITE)
-        handles.append(fork.handle)
+        forks.append(fork)
         if index % 10 == 9 or index == count - 1:
-            pids = [host.spaces._open[handle].pid for handle in (source.handle, *handles)]
+            pids = [space.pid for space in (source, *forks)]
             found = [pss(pid) for pid in pids if pid is not None]
             sums.append(sum(found))
             running = max(running, len(found))
@@ -97,10 +97,9 @@ async def many(report: Report, host: Host, source: Space, label: str) -> None:
         f"{max(sums):.0f} MB together at most, {max(sums) / running:.0f} MB each",
         reach="no copy of the data", ok=max(sums) / running < 256,
     )  # fmt: skip
-    await host.spaces._open[source.handle].unload()
-    for handle in handles:
-        await host.spaces._open[handle].unload()
-    left = [handle for handle in handles if host.spaces._open[handle].pid is not None]
+    for space in (source, *forks):
+        await space.unload()
+    left = [space for space in forks if space.pid is not None]
     report.row(
         "PSS of those forks when unloaded",
         "none: they have no process" if not left else f"{len(left)} still have a process",
