@@ -40,10 +40,26 @@ class SubLLMError(RlmError):
             `budget`, `timeout`, `connection`, `failed`.
         provider: the provider's name in litellm's notation, or empty.
         model: the model's name in litellm's notation, or empty.
+        input_tokens: that were spent in vain, over all tries, as are the next two.
+        output_tokens: tokens that were written.
+        usd: the price, or None when it is unknown.
     """
 
-    def __init__(self, message: str, *, kind: str, provider: str = "", model: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        provider: str = "",
+        model: str = "",
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        usd: float | None = 0.0,
+    ) -> None:
         super().__init__(message)
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.usd = usd
         self.kind = kind
         self.provider = provider
         self.model = model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ _NAMES = {
     "allow": ("RLM_MCP_ALLOW", list),
     "space": ("RLM_MCP_SPACE", str),
     "sub_model": ("RLM_MCP_SUB_MODEL", str),
+    "root_model": ("RLM_MCP_ROOT_MODEL", str),
+    "max_calls": ("RLM_MCP_MAX_CALLS", int),
+    "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
+    "max_usd": ("RLM_MCP_MAX_USD", float),
     "memory_mb": ("RLM_MCP_MEMORY_MB", int),
     "running": ("RLM_MCP_RUNNING", int),
     "history": ("RLM_MCP_HISTORY", int),
@@ -41,6 +46,10 @@ class Settings:
         space: the default space of this process.
         sub_model: the model of sub-LLM calls, or `None` for what the environment suggests.
         limits: of spaces.
+        root_model: the model that is the root of a recursive run; `None` for the sub-model.
+        max_calls: sub-LLM calls that a space may make in all, or `None`.
+        max_tokens: tokens that a space may use in all, read and written, or `None`.
+        max_usd: US dollars that a space may spend in all, or `None`.
     """
 
     home: Path
@@ -49,6 +58,10 @@ class Settings:
     space: str
     sub_model: str | None = None
     limits: Limits = field(default_factory=Limits)
+    root_model: str | None = None
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_usd: float | None = None
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -88,6 +101,10 @@ def load_settings(
         space=_space(found.get("space"), environ),
         sub_model=found.get("sub_model"),
         limits=_limits(found),
+        root_model=found.get("root_model"),
+        max_calls=found.get("max_calls"),
+        max_tokens=found.get("max_tokens"),
+        max_usd=found.get("max_usd"),
     )
 
 
@@ -121,6 +138,14 @@ def _typed(name: str, value: Any, where: str) -> Any:
         if number < 1 or isinstance(value, bool):
             raise BadRequestError(f"{where} must be a whole number above 0, not {value!r}")
         return number
+    if kind is float:
+        try:
+            amount = float(value)
+        except (TypeError, ValueError):
+            amount = math.nan
+        if not 0 < amount < math.inf or isinstance(value, bool):
+            raise BadRequestError(f"{where} must be a number above 0, not {value!r}")
+        return amount
     if not isinstance(value, str):
         raise BadRequestError(f"{where} must be text, not {value!r}")
     return value

@@ -9,12 +9,13 @@ from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
 from ._scripted import ScriptedModel
-from ._types import Answer, Prompt, Request, Usage
+from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
     "AGENT",
     "SMALL_MODELS",
     "Answer",
+    "Attachment",
     "CallLimits",
     "Failure",
     "LiteLLMModel",
@@ -26,6 +27,7 @@ __all__ = [
     "Request",
     "ScriptedModel",
     "SubModel",
+    "Turn",
     "Usage",
     "answer_guest",
     "ask_all",

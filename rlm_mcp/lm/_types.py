@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 JsonSchema = dict[str, Any]
 
@@ -12,11 +12,46 @@ DEFAULT_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """What was said before in a conversation.
+
+    Args:
+        role: `user` or `assistant`.
+        text: of it.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part of a prompt that is not text.
+
+    Args:
+        mime: its media type, such as `image/png` or `application/pdf`.
+        data: its bytes.
+    """
+
+    mime: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is asked: the text, and instructions that stand above it."""
+    """What is asked.
+
+    Args:
+        text: of the question.
+        system: instructions that stand above all.
+        history: what was said before, the oldest first.
+        attachments: images and other parts, for models that take them.
+    """
 
     text: str
     system: str | None = None
+    history: tuple[Turn, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +64,7 @@ class Request:
         max_tokens: the most tokens of the answer.
         schema: a JSON Schema that the answer must fit; it then comes back as `Answer.data`.
         timeout_s: seconds for everything: tries, waits and repeated questions.
+        fresh: ask even if the answer to the same question is known.
     """
 
     prompt: Prompt
@@ -36,6 +72,7 @@ class Request:
     max_tokens: int | None = None
     schema: JsonSchema | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +87,7 @@ class Answer:
         output_tokens: tokens that were written.
         usd: the price, or None when it is unknown.
         truncated: the reply ended at the limit of tokens.
+        cached: it was known from before, and nothing was spent.
     """
 
     text: str
@@ -59,17 +97,22 @@ class Answer:
     output_tokens: int = 0
     usd: float | None = None
     truncated: bool = False
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls have used. `usd` is None as soon as one price is unknown."""
+    """What calls have used. `usd` is None as soon as one price is unknown.
+
+    `calls` counts what was asked of a model, `cached` the answers that were known from before.
+    """
 
     calls: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float | None = 0.0
+    cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
@@ -79,9 +122,12 @@ class Usage:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             usd,
+            self.cached + other.cached,
         )
 
     @classmethod
     def of(cls, answer: Answer) -> Usage:
         """Return what one answer used."""
+        if answer.cached:
+            return cls(cached=1)
         return cls(1, 0, answer.input_tokens, answer.output_tokens, answer.usd)

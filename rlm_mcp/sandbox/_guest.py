@@ -165,7 +165,7 @@ class Guest:
         seconds: float,
         cancel: asyncio.Event | None = None,
         answer: Answer = refuse_calls,
-        counted: frozenset[str] = frozenset(),
+        waits: frozenset[str] = frozenset(),
         source: int | None = None,
         target: int | None = None,
         check: bool = False,
@@ -177,7 +177,8 @@ class Guest:
             seconds: for guest code; they stand still while the guest waits for an answer.
             cancel: when set, the code is stopped as at its deadline.
             answer: answers what the guest asks of the server.
-            counted: what of that counts as time of guest code, by the field `op`.
+            waits: operations, by the field `op`, in which the guest waits for others, so that
+                its time stands still.
             source: descriptor that the guest may read from.
             target: descriptor that the guest may write to.
             check: whether another turn must be possible after it, or all is lost.
@@ -203,7 +204,7 @@ class Guest:
                 # Reading holds up the server: whoever makes it read much waits as long again.
                 await asyncio.sleep(time.monotonic() - begin)
             operation = fields.get("op") if fields is not None else None
-            if not isinstance(operation, str) or operation not in counted:
+            if isinstance(operation, str) and operation in waits:
                 clock.pause()
             try:
                 reply = await answer(fields) if fields is not None else None

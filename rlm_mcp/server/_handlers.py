@@ -11,14 +11,14 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import Progress as LMProgress
-from ..lm import Usage, answer_guest
+from ..lm import Usage
 from ..loaders import Bundle, inline, open_source, open_target
 from ..sandbox import Answer
 from ..space import Space
 from . import _arguments as args
 from . import _render as render
 from ._app import App
+from ._operations import OPERATIONS
 from ._progress import Progress
 
 _COPY = "space:"
@@ -48,27 +48,16 @@ class Call:
         await self.app.preparation.wait(self.progress.say)
         return await self.app.spaces.use(handle, create=handle == self.app.settings.space)
 
-    def answer(self) -> Answer:
-        """Answers what guest code asks, and counts what that costs."""
+    def answer(self, space: Space) -> Answer:
+        """Answers what the guest code of a space asks, and counts what that costs."""
 
         async def answer(fields: dict[str, Any]) -> dict[str, Any]:
-            op = fields.pop("op", None)
-            if op != "sub_llm":
-                return {"refused": f"the server does not know {str(op)[:80]!r}"}
-            number = len(self.usages)
-            self.usages.append(Usage())
-
-            async def tell(progress: LMProgress) -> None:
-                # Several forks of a pmap may ask at once, so each has its own account.
-                self.usages[number] = progress.usage
-                self.progress.say(
-                    progress.done / max(progress.total, 1),
-                    f"sub-LLM calls: {progress.done} of {progress.total} done, "
-                    f"{progress.failed} failed",
-                )
-
+            name = fields.pop("op", None)
+            operation = OPERATIONS.get(name) if isinstance(name, str) else None
+            if operation is None:
+                return {"refused": f"the server does not know {str(name)[:80]!r}"}
             try:
-                return await answer_guest(fields, self.app.model, tell)
+                return await operation(self, space, fields)
             except RlmError as error:
                 return {"refused": str(error)}
 
@@ -131,7 +120,7 @@ async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
         given.code,
         timeout_s=given.timeout_s,
         keep_chars=given.max_chars,
-        answer=call.answer(),
+        answer=call.answer(space),
     )
     text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
     return text, execution.failed
@@ -165,7 +154,7 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
         "concurrency": given.concurrency,
     }
     try:
-        loaded = await space.ask(into, request, call.answer())
+        loaded = await space.ask(into, request, call.answer(space))
     except BadRequestError as error:
         if not call.usage.calls:
             raise

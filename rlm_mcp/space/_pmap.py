@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import RlmError
 from ..sandbox import Answer, Guest, LostError, WorkerDiedError
+from ._values import WAITS
 
 MAX_ITEMS = 100_000
 MAX_FORKS = 16
@@ -70,7 +71,7 @@ async def run_pmap(
                     "op": "pmap_items", "shared": shared, "items": chunk, "reseed": fresh,
                 }  # fmt: skip
                 try:
-                    found = await guest.turn(request, seconds=seconds, answer=answer)
+                    found = await guest.turn(request, seconds=seconds, answer=answer, waits=WAITS)
                     done = _checked(found, len(chunk))
                 except (LostError, WorkerDiedError) as error:
                     done = [("text", f"the fork was lost ({error})")] * len(chunk)

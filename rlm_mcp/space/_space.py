@@ -25,7 +25,7 @@ from ..store import Commit, Store, Writer
 from ._keeper import Keeper
 from ._pmap import run_pmap
 from ._results import KEPT, execution_of, label_of, texts_of, variables_of, why_lost
-from ._values import Execution, Limits, Loaded, Variable
+from ._values import WAITS, Execution, Limits, Loaded, Variable
 
 _T = TypeVar("_T")
 
@@ -332,6 +332,11 @@ class Space:
         await self._operate("saving", run)
 
     @property
+    def base(self) -> int:
+        """The commit that the running execution began from: what its forks begin as."""
+        return self._keeper.head.id
+
+    @property
     def running(self) -> bool:
         """Whether a worker runs it."""
         return self._keeper.guest is not None
@@ -432,7 +437,7 @@ class Space:
             seconds=seconds,
             cancel=cancel,
             answer=answer,
-            counted=frozenset({PMAP}),
+            waits=WAITS,
             source=source,
             target=target,
             check=request["op"] in _COMMITTED,

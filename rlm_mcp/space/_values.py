@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_rlm"})
+"""Operations in which guest code waits for a model, so that its deadline stands still."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -11,9 +11,6 @@ from typing import Any
 
 from ..errors import StoreError
 
-VERSION = 1
-"""Of the schema. A store of a later version is refused; an older one is upgraded here."""
-
 _SCHEMA = """
 CREATE TABLE files (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,6 +57,46 @@ CREATE TABLE checkpoints (
 );
 """
 
+_ANSWERS_AND_SPANS = """
+CREATE TABLE answers (
+    key TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    created REAL NOT NULL,
+    used REAL NOT NULL,
+    size INTEGER NOT NULL,
+    answer BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX answers_by_use ON answers (used);
+CREATE TABLE spending (
+    space TEXT PRIMARY KEY REFERENCES spaces (handle) ON DELETE CASCADE,
+    calls INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    cached INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    usd REAL NOT NULL DEFAULT 0,
+    unpriced INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE spans (
+    id TEXT PRIMARY KEY,
+    parent TEXT,
+    space TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    started REAL NOT NULL,
+    seconds REAL,
+    status TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    detail TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX spans_by_space ON spans (space, started);
+CREATE INDEX spans_by_parent ON spans (parent);
+"""
+
+_UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS)
+"""What brings a store from each version to the next, from an empty file on."""
+VERSION = len(_UPGRADES)
+"""Of the schema. A store of a later version is refused; an older one is upgraded here."""
+
 
 class Database:
     """A connection that any thread may use, one at a time.
@@ -91,10 +128,11 @@ class Database:
                     f"the store {path.parent} was written by a newer rlm-mcp (format {found}); "
                     "upgrade rlm-mcp, or set RLM_MCP_HOME to another folder"
                 )
-            if found == 0:
-                for statement in _SCHEMA.split(";\n"):
+            for upgrade in _UPGRADES[found:]:
+                for statement in upgrade.split(";\n"):
                     if statement.strip():
                         self._connection.execute(statement)
+            if found < VERSION:
                 self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextlib.contextmanager
