@@ -8,7 +8,7 @@ from typing import Never
 from rlm_mcp.errors import SubLLMError
 
 from ._model import SubModel
-from ._types import Answer, Request
+from ._types import Answer, Request, Usage
 
 AGENT = "agent"
 
@@ -72,6 +72,10 @@ class NoModel:
     async def ask(self, request: Request) -> Answer:
         """Raise `SubLLMError` of kind `no_model`."""
         self._refuse()
+
+    async def estimate(self, request: Request) -> Usage:
+        """Guess by the length of the request."""
+        return Usage.guess(request)
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to give back."""

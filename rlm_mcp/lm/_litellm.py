@@ -31,7 +31,7 @@ from ._schema import (
     read_data,
 )
 from ._trouble import Trouble, to_error, trouble_from_status, without_prefix
-from ._types import Answer, JsonSchema, Request
+from ._types import Answer, JsonSchema, Request, Usage
 from ._wire import Endpoint, OpenAIWire, Reply, check_text, text_of
 
 MAX_TRIES = 4
@@ -144,6 +144,10 @@ class LiteLLMModel:
             return await self._ask_checked(route, request, deadline)
         trouble = Trouble("timeout", f"no answer within {request.timeout_s:g} s")
         raise to_error(trouble, provider=route.provider, model=model)
+
+    async def estimate(self, request: Request) -> Usage:
+        """Guess by the length of the request."""
+        return Usage.guess(request)
 
     async def aclose(self) -> None:
         """Close the connections, also those that litellm keeps."""

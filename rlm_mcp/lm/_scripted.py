@@ -8,7 +8,7 @@ from typing import Any
 
 from rlm_mcp.errors import SubLLMError
 
-from ._types import Answer, Request
+from ._types import Answer, Request, Usage
 
 Scripted = str | SubLLMError
 
@@ -47,6 +47,10 @@ class ScriptedModel:
         asked = len(request.prompt.text.split())
         model = request.model or "scripted"
         return Answer(found, data, model, asked, len(found.split()), 0.0)
+
+    async def estimate(self, request: Request) -> Usage:
+        """Guess by the length of the request."""
+        return Usage.guess(request)
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to give back."""

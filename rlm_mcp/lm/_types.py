@@ -10,6 +10,17 @@ JsonSchema = dict[str, Any]
 # A guess: reasoning models take minutes on 100,000 characters; beyond this a call is lost.
 DEFAULT_TIMEOUT_S = 300.0
 
+DEFAULT_OUTPUT_TOKENS = 4096
+"""Assumed of an answer whose length nothing bounds (a guess: answers are mostly shorter)."""
+CHARS_PER_TOKEN = 4
+"""Of English text and of code, by the tokenizers in use; other scripts have more tokens."""
+
+
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens a text has, rounded up; without any model's tokenizer."""
+    wide = 0 if text.isascii() else len(text.encode("utf-8", "replace")) - len(text)
+    return -(-(len(text) + wide) // CHARS_PER_TOKEN)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -124,6 +135,14 @@ class Usage:
             usd,
             self.cached + other.cached,
         )
+
+    @classmethod
+    def guess(cls, request: Request) -> Usage:
+        """Return what a request may use, where nothing is known of the model."""
+        prompt = request.prompt
+        texts = (prompt.text, prompt.system or "", *(turn.text for turn in prompt.history))
+        written = request.max_tokens or DEFAULT_OUTPUT_TOKENS
+        return cls(1, 0, sum(map(estimate_tokens, texts)), written, None)
 
     @classmethod
     def of(cls, answer: Answer) -> Usage:

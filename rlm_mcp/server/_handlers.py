@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import Usage
+from ..lm import SubModel, Usage
 from ..loaders import Bundle, inline, open_source, open_target
 from ..sandbox import Answer
 from ..space import Space
@@ -47,6 +47,10 @@ class Call:
         handle = name or self.app.settings.space
         await self.app.preparation.wait(self.progress.say)
         return await self.app.spaces.use(handle, create=handle == self.app.settings.space)
+
+    def model(self, _space: Space) -> SubModel:
+        """What answers the sub-LLM calls that this call makes in a space."""
+        return self.app.model
 
     def answer(self, space: Space) -> Answer:
         """Answers what the guest code of a space asks, and counts what that costs."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Operation = Callable[["Call", Space, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-async def sub_llm(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Ask the sub-model about each prompt of a list."""
     number = len(call.usages)
     call.usages.append(Usage())
@@ -32,7 +32,7 @@ async def sub_llm(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str
             f"sub-LLM calls: {progress.done} of {progress.total} done, {progress.failed} failed",
         )
 
-    return await answer_guest(fields, call.app.model, tell)
+    return await answer_guest(fields, call.model(space), tell)
 
 
 OPERATIONS: dict[str, Operation] = {
