@@ -8,6 +8,10 @@ from pathlib import Path
 
 from ._process import WorkerProcess
 
+REFILL_SECONDS = 0.3
+"""After a worker is taken, until the next one is started: starting takes a core for 0.15 s, which
+the one that was just taken needs for its first execution."""
+
 
 class WorkerPool:
     """Hands out started workers.
@@ -27,12 +31,19 @@ class WorkerPool:
         self._warm = warm
         self._compare_pages = compare_pages
         self._starting: list[asyncio.Task[WorkerProcess]] = []
+        self._refilling: asyncio.TimerHandle | None = None
         self._closed = False
 
     def refill(self) -> None:
         """Start as many workers as are to be warm; returns at once."""
+        self._refilling = None
         while not self._closed and len(self._starting) < self._warm:
             self._starting.append(asyncio.create_task(self._start()))
+
+    def _refill_soon(self) -> None:
+        if self._refilling is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._refilling = loop.call_later(REFILL_SECONDS, self.refill)
 
     async def _start(self) -> WorkerProcess:
         return await WorkerProcess.start(
@@ -49,7 +60,7 @@ class WorkerPool:
             started = (
                 self._starting.pop(0) if self._starting else asyncio.create_task(self._start())
             )
-            self.refill()
+            self._refill_soon()
             worker = await _owned(started)
             if worker.alive:
                 return worker
@@ -58,6 +69,8 @@ class WorkerPool:
     async def close(self) -> None:
         """End the workers that nobody took; may be called twice."""
         self._closed = True
+        if self._refilling is not None:
+            self._refilling.cancel()
         for task in self._starting:
             with contextlib.suppress(Exception):
                 await (await task).kill()

@@ -201,7 +201,8 @@ def _build_on_this_thread(files: ArtefactFiles, cache: Cache, report: Report) ->
 
     library = os.open(files.library, os.O_RDONLY)
     try:
-        with Instance(engine, module, library, call, _BUILD_MEMORY) as instance:
+        with Instance(engine, module, library, call) as instance:
+            instance.limit_memory(_BUILD_MEMORY)
             status = instance.turn(bootstrap_source())
             if status != 0 or len(answers) != 1:
                 stray = bytes(instance.wasi.stray).decode(errors="replace").strip()

@@ -43,7 +43,9 @@ MAX_CRUMBS = 2048
 """Pages in short runs that stay private copies after a commit. Much the same few hundred pages
 are written by every execution; mapping them each time costs more than comparing them again."""
 _ENTRY_SOURCE = "_rlm_turn_()"
-_CHECK, _CHECKED = b'{"op": "check"}', b"{}"
+_CHECKED = b"{}"
+_ROOM = 4 << 20
+"""Bytes that the memory can still grow by where there is room for another turn without a look."""
 _ASCII_STEP = 1 << 20
 _IOV_MAX = 512
 
@@ -54,6 +56,7 @@ class _Guest:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
         self._instance: Instance | None = None
+        self._prepared: Instance | None = None
         self._stop: StopPoint | None = None
         self._layout = Layout()
         self._size = 0
@@ -89,6 +92,11 @@ class _Guest:
         self.reopen()
         return {}
 
+    def prepare(self) -> None:
+        """Make an instance before it is needed."""
+        worker = self._worker
+        self._prepared = Instance(worker.engine, worker.module, worker.library, worker.answer_guest)
+
     def reopen(self) -> None:
         """Take a fresh instance and map the last commit over its memory."""
         mono = self._mono
@@ -96,10 +104,11 @@ class _Guest:
         if self._instance is not None:
             self._instance.close()
             self._instance = None
-        worker = self._worker
-        instance = Instance(
-            worker.engine, worker.module, worker.library, worker.answer_guest, self._limit
-        )
+        if self._prepared is None:
+            self.prepare()
+        instance, self._prepared = self._prepared, None
+        assert instance is not None
+        instance.limit_memory(self._limit)
         instance.grow_to(self._size)
         mappings = len(self._layout)
         for run in self._layout:
@@ -145,6 +154,11 @@ class _Guest:
             return {"failed": "broken", "stray": stray[-1000:]}, b""
         return {}, worker.result
 
+    def check(self) -> tuple[Header, bytes]:
+        """Run the turn that shows whether another can be run."""
+        full = self.instance.memory.size + _ROOM > self._limit
+        return self.turn(json.dumps({"op": "check", "full": full}).encode())
+
     def _close_descriptors(self) -> None:
         for descriptor in (self.input, self.output):
             if descriptor >= 0:
@@ -178,12 +192,7 @@ class _Guest:
         if len(same) > MAX_MAPPINGS // 2:
             return
         for page, count, run in same:
-            if run is None:
-                memory.forget(page * PAGE, count * PAGE)
-            else:
-                origin = run.origin + page - run.page
-                descriptor = self._files[run.file]
-                memory.map_file(descriptor, origin * PAGE, page * PAGE, count * PAGE)
+            self._map(memory, page, count, run)
 
     def adopt(self, header: Header, descriptors: list[int]) -> Header:
         """The pages last collected are committed: map them from the file they are in now."""
@@ -212,17 +221,45 @@ class _Guest:
         for page in self._crumbs:
             for _, _, run in self._layout.covering(page, 1):
                 if run is not None:
-                    origin = run.origin + page - run.page
-                    descriptor = self._files[run.file]
-                    memory.map_file(descriptor, origin * PAGE, page * PAGE, PAGE)
+                    self._map(memory, page, 1, run)
         self._crumbs.clear()
 
     def discard(self) -> Header:
-        """Go back to the last commit."""
+        """Go back to the last commit, from between two turns."""
         if self._instance is not None:
             self._mono = max(self._mono, self._instance.wasi.monotonic_ns())
-        self.reopen()
+        if not self._map_written():
+            self.reopen()
         return {}
+
+    def _map_written(self) -> bool:
+        """Map again all that was written; a new instance would find none of its pages mapped.
+
+        Returns:
+            Whether that is possible: only the kernel can say what was written.
+        """
+        if self._instance is None or not self._worker.dirty.exact:
+            return False
+        memory = self._instance.memory
+        pieces = [
+            piece
+            for start, count in self._worker.dirty.candidates(memory)
+            for piece in self._layout.covering(start, count)
+        ]
+        if len(pieces) > MAX_MAPPINGS // 2:
+            return False
+        for page, count, run in pieces:
+            self._map(memory, page, count, run)
+        self._crumbs.clear()
+        return True
+
+    def _map(self, memory: Memory, page: int, count: int, run: Run | None) -> None:
+        """Map pages from where they are committed; of no file they are zero."""
+        if run is None:
+            memory.forget(page * PAGE, count * PAGE)
+        else:
+            origin = run.origin + page - run.page
+            memory.map_file(self._files[run.file], origin * PAGE, page * PAGE, count * PAGE)
 
 
 class _Worker:
@@ -268,6 +305,8 @@ class _Worker:
             self._guest.instance.wasi.wake()
 
     def _serve_guest(self) -> None:
+        with contextlib.suppress(WasmtimeError, Trap):  # `open` will say what is wrong
+            self._guest.prepare()
         while True:
             header, body, descriptors = self._work.get()
             try:
@@ -287,7 +326,7 @@ class _Worker:
             answer, result = guest.turn(body)
             if header.get("check") and "failed" not in answer:
                 # What the code left behind may stop every turn after it: it is not committed.
-                answer, checked = guest.turn(_CHECK)
+                answer, checked = guest.check()
                 if "failed" not in answer and checked != _CHECKED:
                     answer = {"failed": "unusable"}
                 elif answer.get("failed") == "broken":

@@ -35,7 +35,6 @@ class Instance:
         library: descriptor of the zip with the guest's library.
         call: answers what the guest asks through its door; `None` is a fault. It runs on the
             guest's thread while the guest waits.
-        memory_limit: the most bytes that the guest's memory may grow to.
     """
 
     def __init__(
@@ -44,10 +43,8 @@ class Instance:
         module: Module,
         library: int,
         call: Callable[[bytes], bytes | None],
-        memory_limit: int,
     ) -> None:
         self._store = Store(engine)
-        self._store.set_limits(memory_size=memory_limit)
         self._call = call
         self.wasi = Wasi(lambda: self.memory, library)
         linker = Linker(engine)
@@ -100,6 +97,10 @@ class Instance:
             return -1
         status: int = self._turn(self._store, place, len(data))
         return status
+
+    def limit_memory(self, limit: int) -> None:
+        """Set the most bytes that the guest's memory may grow to."""
+        self._store.set_limits(memory_size=limit)
 
     def grow_to(self, size: int) -> None:
         """Grow the memory to at least a size in bytes.

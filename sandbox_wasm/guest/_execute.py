@@ -48,13 +48,18 @@ class Stop(BaseException):
     """
 
 
-def check() -> None:
-    """Raise what would keep another execution from being carried out."""
-    try:
-        bytearray(512 << 10)
-    except MemoryError:
-        give_up_spare()
-        bytearray(256 << 10)
+def check(*, full: bool) -> None:
+    """Raise what would keep another execution from being carried out.
+
+    Args:
+        full: whether the memory cannot grow any more, so that there may be no room in it.
+    """
+    if full:
+        try:
+            bytearray(512 << 10)
+        except MemoryError:
+            give_up_spare()
+            bytearray(256 << 10)
     name = "<execution 0>"
     _trace.remember_source(name, "x = [1]")
     _, _, failure = _compile("x = [1]\nx", name)

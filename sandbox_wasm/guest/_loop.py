@@ -136,9 +136,9 @@ def _info(request: dict[str, Any]) -> dict[str, Any]:
     return {"variables": _variables.summary(NAMESPACE, request["limit"], _execute.hidden(HELPERS))}
 
 
-def _check(_request: dict[str, Any]) -> dict[str, Any]:
+def _check(request: dict[str, Any]) -> dict[str, Any]:
     """Show that a turn can be run and that there is memory for one."""
-    _execute.check()
+    _execute.check(full=request["full"])
     return {}
 
 
