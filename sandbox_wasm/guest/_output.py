@@ -22,6 +22,7 @@ class Output(io.TextIOBase):
         self._head_size = 0
         self._tail: deque[str] = deque()
         self._tail_size = 0
+        self._joined: tuple[int, str] = (0, "")
         self.total = 0
         """Characters written."""
 
@@ -64,6 +65,13 @@ class Output(io.TextIOBase):
 
     def text(self) -> str:
         """All that was kept, with a mark where something was not."""
+        total, text = self._joined
+        if total != self.total:
+            # Kept: to put 8 MB together takes as long as a stopped execution may take in all.
+            self._joined = self.total, (text := self._join())
+        return text
+
+    def _join(self) -> str:
         head, tail = "".join(self._head), "".join(self._tail)[-KEEP:]
         lost = self.total - len(head) - len(tail)
         if lost:
