@@ -31,7 +31,10 @@ _NAMES = {
     "history": ("RLM_MCP_HISTORY", int),
     "history_mb": ("RLM_MCP_HISTORY_MB", int),
     "durability": ("RLM_MCP_DURABILITY", str),
+    "record": ("RLM_MCP_RECORD", str),
+    "record_mb": ("RLM_MCP_RECORD_MB", int),
 }
+_RECORD = ("full", "shape", "off")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Settings:
         max_calls: sub-LLM calls that a space may make in all, or `None`.
         max_tokens: tokens that a space may use in all, read and written, or `None`.
         max_usd: US dollars that a space may spend in all, or `None`.
+        record: what is recorded of what happens: `full`, `shape` (no code, prompts, answers and
+            output) or `off`.
+        record_mb: MiB that the record of all spaces may take; the oldest goes.
     """
 
     home: Path
@@ -62,6 +68,8 @@ class Settings:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_usd: float | None = None
+    record: str = "full"
+    record_mb: int = 256
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -105,6 +113,8 @@ def load_settings(
         max_calls=found.get("max_calls"),
         max_tokens=found.get("max_tokens"),
         max_usd=found.get("max_usd"),
+        record=_record(found.get("record", "full")),
+        record_mb=found.get("record_mb", 256),
     )
 
 
@@ -169,6 +179,12 @@ def _space(named: str | None, environ: Mapping[str, str]) -> str:
         return check_handle(session)
     except BadRequestError:
         return new_handle()
+
+
+def _record(chosen: str) -> str:
+    if chosen not in _RECORD:
+        raise BadRequestError(f"record (RLM_MCP_RECORD) is {', '.join(_RECORD)}, not {chosen!r}")
+    return chosen
 
 
 def _limits(found: Mapping[str, Any]) -> Limits:

@@ -49,6 +49,8 @@ def test_every_setting_is_read_from_each_place(file: Path, tmp_path: Path) -> No
         "history": ("RLM_MCP_HISTORY", "8"),
         "history_mb": ("RLM_MCP_HISTORY_MB", "9"),
         "durability": ("RLM_MCP_DURABILITY", "sync"),
+        "record": ("RLM_MCP_RECORD", "shape"),
+        "record_mb": ("RLM_MCP_RECORD_MB", "10"),
     }
     by_variable = load(file, None, **dict(values.values()))
     by_flag = load(file, {name: value for name, (_, value) in values.items()})
@@ -57,6 +59,7 @@ def test_every_setting_is_read_from_each_place(file: Path, tmp_path: Path) -> No
     assert by_variable == by_flag == by_file
     assert by_file.home == tmp_path / "h"
     assert by_file.limits.sync
+    assert (by_file.record, by_file.record_mb) == ("shape", 10)
     limits = by_file.limits
     assert (limits.memory_mb, limits.running, limits.history, limits.history_mb) == (512, 7, 8, 9)
 
@@ -98,6 +101,7 @@ def test_the_space_is_named_by_the_session_or_is_new(file: Path) -> None:
         ("RLM_MCP_MEMORY_MB", "64", "between 128 and 4096"),
         ("RLM_MCP_RUNNING", "1.5", "whole number"),
         ("RLM_MCP_DURABILITY", "maybe", "`background` or `sync`"),
+        ("RLM_MCP_RECORD", "some", "full, shape, off"),
         ("RLM_MCP_SPACE", "a b", "cannot be the name"),
         ("RLM_MCP_SPACE", "../up", "cannot be the name"),
     ],

@@ -21,6 +21,10 @@ def settings_options(command: _Command) -> _Command:
             "--durability", type=click.Choice(["background", "sync"]),
             help="What a reply waits for (RLM_MCP_DURABILITY).",
         ),
+        click.option(
+            "--record", type=click.Choice(["full", "shape", "off"]),
+            help="What is recorded of what happens (RLM_MCP_RECORD).",
+        ),
         click.option("--memory-mb", type=int, help="Most memory of a space (RLM_MCP_MEMORY_MB)."),
         sub_model_option,
         click.option("--space", help="The default space (RLM_MCP_SPACE)."),

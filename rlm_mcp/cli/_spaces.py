@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @home_option
 @click.pass_context
 def command(context: click.Context, /, **flags: Any) -> None:
-    """List spaces, show the history of one, delete one."""
+    """List spaces, show what happened in one, delete one."""
     from ..settings import load_settings
 
     context.obj = load_settings(flags)
@@ -69,6 +69,33 @@ def info(settings: Settings, name: str) -> None:
         execution, size = str(commit.execution), _size(commit.pages * 4096)
         table.append((str(commit.id), _moment(commit.created), size, execution, label))
     _print_table(table)
+    store.close()
+
+
+@command.command()
+@click.argument("name")
+@click.option("--limit", default=20, show_default=True, help="How many calls, the newest.")
+@click.option("--full", is_flag=True, help="All texts, and each sub-LLM call.")
+@click.pass_obj
+def show(settings: Settings, name: str, limit: int, full: bool) -> None:
+    """What happened in the space NAME, as a tree."""
+    from ._trajectory import print_trees
+
+    store, _ = _required(settings, name)
+    print_trees(store, name, max(1, limit), full=full)
+    store.close()
+
+
+@command.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(dir_okay=False), help="A file to write; not one that is.")
+@click.pass_obj
+def export(settings: Settings, name: str, out: str | None) -> None:
+    """What happened in the space NAME, as JSON Lines."""
+    from ._trajectory import write_lines
+
+    store, _ = _required(settings, name)
+    write_lines(store, name, out)
     store.close()
 
 

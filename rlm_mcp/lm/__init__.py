@@ -9,6 +9,7 @@ from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
 from ._scripted import ScriptedModel
+from ._trouble import scrub
 from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "ask_all",
     "choose",
     "open_model",
+    "scrub",
 ]

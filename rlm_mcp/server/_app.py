@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ..sandbox import Cache, Preparation
 from ..settings import Settings
 from ..space import Spaces
 from ..store import Store
+from ..trajectory import Recorder, open_exporter, wanted
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class App:
         roots: what may be read and written.
         model: answers sub-LLM calls.
         model_name: its name in litellm's notation, or `agent`.
+        recorder: keeps what happens.
     """
 
     settings: Settings
@@ -33,12 +36,14 @@ class App:
     roots: Roots
     model: SubModel
     model_name: str
+    recorder: Recorder
 
     async def close(self) -> None:
         """End every worker, and close the store and the model; may be called twice."""
         await self.spaces.close_all()
         await self.preparation.close()
         await self.model.aclose()
+        await self.recorder.aclose()
 
 
 def make_app(
@@ -57,7 +62,14 @@ def make_app(
     roots = Roots(settings.allow)
     store = Store(settings.home, sync=settings.limits.sync)
     preparation = Preparation(Cache(settings.cache))
-    name = choose(settings.sub_model, os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    name = choose(settings.sub_model, environ)
+    full = settings.record == "full"
+    recorder = Recorder(
+        store.spans(settings.record_mb << 20),
+        settings.record,
+        functools.partial(open_exporter, environ, texts=full) if wanted(environ) else None,
+    )
     preparation.start()
     return App(
         settings=settings,
@@ -66,4 +78,5 @@ def make_app(
         roots=roots,
         model=model or open_model(name),
         model_name=type(model).__name__ if model else name,
+        recorder=recorder,
     )

@@ -20,6 +20,7 @@ from . import _render as render
 from ._app import App
 from ._operations import OPERATIONS
 from ._progress import Progress
+from ._recording import Recording
 
 _COPY = "space:"
 
@@ -31,10 +32,12 @@ class Call:
     Args:
         app: the server's parts.
         progress: to the client.
+        recording: what the call leaves in the record.
     """
 
     app: App
     progress: Progress
+    recording: Recording = field(default_factory=Recording)
     usages: list[Usage] = field(default_factory=list)
 
     @property
@@ -46,11 +49,13 @@ class Call:
         """The space of the call, ready."""
         handle = name or self.app.settings.space
         await self.app.preparation.wait(self.progress.say)
-        return await self.app.spaces.use(handle, create=handle == self.app.settings.space)
+        space = await self.app.spaces.use(handle, create=handle == self.app.settings.space)
+        self.recording.begin(handle)
+        return space
 
     def model(self, _space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        return self.app.model
+        return self.recording.model(self.app.model)
 
     def answer(self, space: Space) -> Answer:
         """Answers what the guest code of a space asks, and counts what that costs."""
@@ -126,6 +131,7 @@ async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
         keep_chars=given.max_chars,
         answer=call.answer(space),
     )
+    call.recording.executed(execution)
     text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
     return text, execution.failed
 
@@ -210,6 +216,7 @@ async def _info(call: Call, given: args.SpacesCall) -> str:
 async def _open_space(call: Call, given: args.SpacesCall) -> str:
     await call.app.preparation.wait(call.progress.say)
     space, new = await call.app.spaces.open(given.space or given.name)
+    call.recording.begin(space.handle)
     state = "new and empty" if new else "open, with all it held"
     return f'space {space.handle} is {state}; pass space="{space.handle}" to use it'
 
@@ -217,6 +224,7 @@ async def _open_space(call: Call, given: args.SpacesCall) -> str:
 async def _fork(call: Call, given: args.SpacesCall) -> str:
     handle = given.space or call.app.settings.space
     await call.app.preparation.wait(call.progress.say)
+    call.recording.begin(handle)
     fork, commit = await call.app.spaces.fork(handle, given.name, given.commit)
     return (
         f"space {fork.handle} is a fork of {handle} as of execution {commit.execution}; "
@@ -274,6 +282,7 @@ async def _restore(call: Call, given: args.SpacesCall) -> str:
 
 async def _close(call: Call, given: args.SpacesCall) -> str:
     handle = given.space or call.app.settings.space
+    call.recording.begin(handle)
     await call.app.spaces.close(handle)
     return (
         f'space {handle} is closed and kept; spaces(action="open", space="{handle}") opens it again'

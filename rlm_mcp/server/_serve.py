@@ -26,6 +26,7 @@ from ._app import App, make_app
 from ._arguments import MAX_REPLY_CHARS, read_arguments
 from ._handlers import Call
 from ._progress import Progress
+from ._recording import Recording
 from ._render import clean, cut
 from ._tools import INSTRUCTIONS, TOOLS
 
@@ -74,8 +75,12 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
     try:
         given = read_arguments(entry.arguments, params.arguments or {})
         handle = check_handle(getattr(given, "space", None) or app.settings.space)
+        call.recording = Recording(app.recorder, params.name, given, lambda: call.usage)
         async with call.progress.running(lambda: app.spaces.doing(handle)):
-            reply = await entry.handler(call, given)
+            with call.recording:
+                reply = await entry.handler(call, given)
+                text, failed = reply if isinstance(reply, tuple) else (reply, False)
+                call.recording.replied(text, failed)
     except RlmError as error:
         return _result(str(error), True)
     except Exception:
@@ -85,7 +90,6 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
             'look with spaces(action="info"), and try again',
             True,
         )
-    text, failed = reply if isinstance(reply, tuple) else (reply, False)
     return _result(text, failed)
 
 

@@ -3,6 +3,19 @@
 from . import _faults as faults
 from ._commits import Commit
 from ._history import Tidied
+from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
 from ._store import Opened, SpaceRow, Store, Writer
 
-__all__ = ["Commit", "Opened", "SpaceRow", "Store", "Tidied", "Writer", "faults"]
+__all__ = [
+    "INTERRUPTED",
+    "RUNNING",
+    "Commit",
+    "Opened",
+    "SpaceRow",
+    "SpanRow",
+    "SpanTable",
+    "Store",
+    "Tidied",
+    "Writer",
+    "faults",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -88,8 +89,8 @@ CREATE TABLE spans (
     size INTEGER NOT NULL,
     detail TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX spans_by_space ON spans (space, started);
-CREATE INDEX spans_by_parent ON spans (parent);
+CREATE INDEX spans_by_space ON spans (space, size);
+CREATE INDEX spans_running ON spans (space) WHERE status = 'running';
 """
 
 _UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS)
@@ -109,6 +110,7 @@ class Database:
     def __init__(self, path: Path, *, sync: bool) -> None:
         self._lock = threading.RLock()
         try:
+            _make_private(path)
             self._connection = sqlite3.connect(
                 path, timeout=30, isolation_level=None, check_same_thread=False
             )
@@ -119,6 +121,8 @@ class Database:
             self._prepare(path)
         except sqlite3.Error as error:
             raise _explained(error, path) from error
+        except OSError as error:
+            raise StoreError(f"the store {path.parent} cannot be used ({error})") from error
 
     def _prepare(self, path: Path) -> None:
         with self.transaction():
@@ -186,6 +190,20 @@ class Database:
         """Close the connection; may be called twice."""
         with self._lock:
             self._connection.close()
+
+
+def _make_private(path: Path) -> None:
+    """Let only the user read it, also in a folder that others can read.
+
+    SQLite gives the files beside it the same rights. A file that is there is not opened: closing
+    it would drop the locks that another connection of this process has on it.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 def _explained(error: sqlite3.Error, path: Path | None) -> StoreError:

@@ -16,15 +16,18 @@ class SpaceLock:
     Args:
         folder: of the lock files.
         handle: of the space.
+        shared: only look whether it can be had; to be released at once.
 
     Raises:
         SpaceError: another process holds it.
     """
 
-    def __init__(self, folder: Path, handle: str) -> None:
+    def __init__(self, folder: Path, handle: str, *, shared: bool = False) -> None:
         self._descriptor = os.open(folder / f"{handle}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(
+                self._descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+            )
         except OSError as error:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             self.release()
@@ -32,6 +35,8 @@ class SpaceLock:
                 f"space `{handle}` is in use by another server (process {holder or 'unknown'}); "
                 f'work on a copy: spaces(action="fork", space="{handle}")'
             ) from error
+        if shared:
+            return
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
 

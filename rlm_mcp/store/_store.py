@@ -39,6 +39,7 @@ from ._files import (
     section_is_sound,
 )
 from ._locks import SpaceLock
+from ._spans import INTERRUPTED, SpanTable
 
 _log = logging.getLogger(__name__)
 _SPACES = (
@@ -126,7 +127,8 @@ class Store:
                 f"the home folder {home} cannot be written ({error.strerror}); set RLM_MCP_HOME "
                 "to a folder that you can write to"
             ) from error
-        self._database = Database(home / "store.sqlite", sync=sync)
+        self._path = home / "store.sqlite"
+        self._database = Database(self._path, sync=sync)
         self._writers: dict[str, Writer] = {}
 
     # Spaces ------------------------------------------------------------------------------
@@ -166,6 +168,8 @@ class Store:
         with self._database.transaction():
             if self._database.row("SELECT 1 FROM spaces WHERE handle = ?", handle):
                 raise SpaceError(f"space `{handle}` exists already; open it or choose another name")
+            # A deletion of an earlier space of this name may have been cut short.
+            self._database.change("DELETE FROM spans WHERE space = ?", handle)
             self._database.change(
                 "INSERT INTO spaces (handle, created, used, head, origin) VALUES (?, ?, ?, ?, ?)",
                 handle, now, now, head, origin,
@@ -219,6 +223,8 @@ class Store:
         lock = SpaceLock(self.home / "locks", handle)
         try:
             self._database.change("DELETE FROM spaces WHERE handle = ?", handle)
+            with contextlib.closing(self.spans()) as spans:
+                spans.remove(handle)
             (self.home / "locks" / f"{handle}.lock").unlink(missing_ok=True)
         finally:
             lock.release()
@@ -427,12 +433,27 @@ class Store:
         try:
             head = self._required(handle).head
             since = depth(self._database, head.id)
+            # Whoever began these held the space, and is gone.
+            self._database.change(
+                "UPDATE spans SET status = ? WHERE space = ? AND status = 'running'",
+                INTERRUPTED, handle,
+            )  # fmt: skip
         except BaseException:
             lock.release()
             raise
         writer = Writer(handle, lock, since_keyframe=since)
         self._writers[handle] = writer
         return writer
+
+    def held(self, handle: str) -> bool:
+        """Whether a server has the right to write to a space."""
+        if handle in self._writers:
+            return True
+        try:
+            SpaceLock(self.home / "locks", handle, shared=True).release()
+        except SpaceError:
+            return True
+        return False
 
     def release(self, writer: Writer) -> None:
         """Give up the right to write; may be called twice."""
@@ -536,6 +557,17 @@ class Store:
         row = self._database.row("SELECT name FROM files WHERE id = ?", file)
         assert row is not None
         return os.open(self.home / "pages" / row["name"], os.O_RDONLY | os.O_CLOEXEC)
+
+    def spans(self, limit: int = 1 << 62) -> SpanTable:
+        """The record of what happened, over a connection of its own; the caller closes it.
+
+        Args:
+            limit: bytes that it is kept within when something is written to it.
+
+        Raises:
+            StoreError: the database cannot be opened.
+        """
+        return SpanTable(self._path, limit)
 
     # Keeping small -----------------------------------------------------------------------
 

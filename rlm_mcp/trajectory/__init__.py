@@ -1,0 +1,22 @@
+"""Trajectories: what happened in spaces, recorded as trees of spans and handed to collectors."""
+
+from ._otel import Exporter, open_exporter, wanted
+from ._recorded import Recorded
+from ._recorder import NOTHING, Recorder, Span
+from ._text import FIELD_CHARS
+from ._tree import Node, export_line, read_trees, spans_of
+
+__all__ = [
+    "FIELD_CHARS",
+    "NOTHING",
+    "Exporter",
+    "Node",
+    "Recorded",
+    "Recorder",
+    "Span",
+    "export_line",
+    "open_exporter",
+    "read_trees",
+    "spans_of",
+    "wanted",
+]

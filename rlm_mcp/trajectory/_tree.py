@@ -1,0 +1,88 @@
+"""Reading the record of a space: as trees, and as lines to export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..store import INTERRUPTED, RUNNING, SpanRow, SpanTable, Store
+
+
+@dataclass
+class Node:
+    """A span and its parts, in the order in which they began."""
+
+    span: SpanRow
+    parts: list[Node] = field(default_factory=list)
+
+
+def spans_of(store: Store, table: SpanTable, space: str, tree: str) -> Iterator[SpanRow]:
+    """The spans of a tree that belong to a space, with their parts in other spaces.
+
+    What has not ended is `interrupted` where no server holds its space any more.
+    """
+    included: set[str] = set()
+    held: dict[str, bool] = {}
+    for span in table.of_tree(tree):
+        if span.space != space and span.parent not in included:
+            continue
+        included.add(span.id)
+        if span.status == RUNNING:
+            if span.space not in held:
+                held[span.space] = store.held(span.space)
+            if not held[span.space]:
+                span = replace(span, status=INTERRUPTED)
+        yield span
+
+
+def read_trees(
+    store: Store, table: SpanTable, space: str, limit: int | None, *, texts: bool
+) -> tuple[list[Node], int]:
+    """The newest trees of a space.
+
+    Args:
+        store: that the record is of.
+        table: the record.
+        space: its handle.
+        limit: how many trees; all if left out.
+        texts: whether to hold the texts of sub-LLM calls too, of which there may be many.
+
+    Returns:
+        Their tops, the oldest first, and how many trees there are in all.
+    """
+    trees, total = table.trees(space, limit)
+    tops: list[Node] = []
+    for tree in trees:
+        nodes: dict[str | None, Node] = {}
+        for span in spans_of(store, table, space, tree):
+            if not texts and span.kind == "sub_llm":
+                span = replace(span, detail=_without_texts(span.detail))
+            node = nodes[span.id] = Node(span)
+            parent = nodes.get(span.parent)
+            (parent.parts if parent is not None else tops).append(node)
+    return tops, total
+
+
+def _without_texts(detail: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in detail.items() if f"{name}_chars" not in detail}
+
+
+def export_line(span: SpanRow) -> str:
+    """A span as one line of JSON; the names are described in docs/trajectories.md.
+
+    Only ASCII, so that a terminal shows it as it is.
+    """
+    tree, _, number = span.id.partition("-")
+    found: dict[str, Any] = {
+        "trace": tree,
+        "id": number,
+        "parent": span.parent.partition("-")[2] if span.parent is not None else None,
+        "space": span.space,
+        "kind": span.kind,
+        "status": span.status,
+        "started": round(span.started, 6),
+        "seconds": round(span.seconds, 6) if span.seconds is not None else None,
+    }
+    return json.dumps({**found, "detail": span.detail})
