@@ -9,7 +9,6 @@ from ..errors import SubLLMError
 from ..lm import Answer, Request, SubModel, Usage
 from ._recorder import NOTHING, Span
 
-
 _recorded: ContextVar[bool] = ContextVar("recorded", default=False)
 """Whether the call that is being made is in the record already."""
 

@@ -9,6 +9,9 @@ from typing import Any
 
 from ..store import INTERRUPTED, RUNNING, SpanRow, SpanTable, Store
 
+_BEGINNING = 200
+"""Characters that say what a text is about."""
+
 
 @dataclass
 class Node:
@@ -47,7 +50,8 @@ def read_trees(
         table: the record.
         space: its handle.
         limit: how many trees; all if left out.
-        texts: whether to hold the texts of sub-LLM calls too, of which there may be many.
+        texts: whether to hold all texts of sub-LLM calls, of which there may be many, or only
+            their beginnings.
 
     Returns:
         Their tops, the oldest first, and how many trees there are in all.
@@ -58,15 +62,18 @@ def read_trees(
         nodes: dict[str | None, Node] = {}
         for span in spans_of(store, table, space, tree):
             if not texts and span.kind == "sub_llm":
-                span = replace(span, detail=_without_texts(span.detail))
+                span = replace(span, detail=_beginnings(span.detail))
             node = nodes[span.id] = Node(span)
             parent = nodes.get(span.parent)
             (parent.parts if parent is not None else tops).append(node)
     return tops, total
 
 
-def _without_texts(detail: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in detail.items() if f"{name}_chars" not in detail}
+def _beginnings(detail: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value[:_BEGINNING] if isinstance(value, str) else value
+        for name, value in detail.items()
+    }
 
 
 def export_line(span: SpanRow) -> str:
