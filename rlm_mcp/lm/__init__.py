@@ -9,7 +9,7 @@ from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
 from ._scripted import ScriptedModel
-from ._trouble import scrub
+from ._trouble import scrub, secret_values
 from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "choose",
     "open_model",
     "scrub",
+    "secret_values",
 ]

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry import trace
 
 from ..errors import RlmError, StoreError
+from ..lm import secret_values
 from ..store import RUNNING, SpanRow, SpanTable
 from ._otel import Caller, Exporter
 from ._text import Excerpt, readable
@@ -269,7 +270,8 @@ class Recorder:
     def _write(self, table: SpanTable, entries: list[_Entry]) -> None:
         # One that began and ended within the window is one row.
         latest = {entry.id: entry for entry in entries}
-        rows = [(_row(entry), entry.caller) for entry in latest.values()]
+        values = secret_values()
+        rows = [(_row(entry, values), entry.caller) for entry in latest.values()]
         try:
             table.write([row for row, _ in rows])
             self._failing = False
@@ -277,21 +279,26 @@ class Recorder:
             if not self._failing:
                 _log.warning("what happens is not being recorded: %s", error)
             self._failing = True
-        if self._exporter is not None:
+        if self._exporter is None:
+            return
+        try:
             for row, caller in rows:
                 if row.seconds is not None:
                     self._exporter.export(row, caller)
+        except Exception:
+            _log.exception("no more spans are sent to the collector")
+            self._exporter = None
 
 
-def _row(entry: _Entry) -> SpanRow:
+def _row(entry: _Entry, values: Sequence[str]) -> SpanRow:
     detail: dict[str, Any] = {
-        name: readable(fact)[:_FACT_CHARS] if isinstance(fact, str) else fact
+        name: readable(fact, values)[:_FACT_CHARS] if isinstance(fact, str) else fact
         for name, fact in entry.facts.items()
     }
     for name, text in entry.texts.items():
         detail[f"{name}_chars"] = text.total
         if text.head:
-            detail[name] = text.written()
+            detail[name] = text.written(values)
     return SpanRow(
         entry.id, entry.parent, entry.space, entry.kind, entry.started, entry.seconds,
         entry.status, detail,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..lm import scrub
@@ -42,21 +43,21 @@ class Excerpt:
         """The characters in memory."""
         return len(self.head) + len(self.tail)
 
-    def written(self) -> str:
+    def written(self, secrets: Sequence[str]) -> str:
         """The text to write: without secrets, and with how much was left out of its middle."""
-        head = readable(self.head)
+        head = readable(self.head, secrets)
         if not self.tail and self.total <= FIELD_CHARS:
             return head
         tail = head
         if self.tail:
             # Half of a secret may stand where each was cut off, and is not recognised as one.
-            tail = readable(self.tail)[_MARGIN:]
+            tail = readable(self.tail, secrets)[_MARGIN:]
             head = head[: len(head) - _MARGIN]
         left = self.total - _HEAD - _TAIL
         note = f"\n[... {left:,} of {self.total:,} characters left out ...]\n"
         return head[:_HEAD] + note + tail[-_TAIL:]
 
 
-def readable(text: str) -> str:
+def readable(text: str, secrets: Sequence[str]) -> str:
     """Text without secrets, and without halves of characters, which no file takes."""
-    return scrub(text.encode("utf-8", "replace").decode())
+    return scrub(text.encode("utf-8", "replace").decode(), secrets)

@@ -272,3 +272,16 @@ async def test_a_thousand_calls_are_all_recorded(connect: Connect, recorded: Rec
     assert [call["detail"]["prompt"] for call in calls] == [str(i) for i in range(1000)]
     assert {call["parent"] for call in calls} == {execution["id"]}
     assert execution["detail"]["calls"] == 1000
+
+
+async def test_the_record_stays_within_its_setting(connect: Connect, recorded: Recorded) -> None:
+    async with connect(ScriptedModel(answer), record_mb=1) as agent:
+        await agent.run("kept = 1")
+        for _ in range(2):
+            await agent.run("r = sub_llm_map([f'{i} ' * 5000 for i in range(100)])")
+    spans = recorded()
+    assert sum(len(json.dumps(span["detail"])) for span in spans) < 1.1 * 2**20
+    # The first two calls have gone, and the last is whole but for its first parts.
+    (execution,) = [span for span in spans if span["kind"] == "execution"]
+    assert execution["detail"]["calls"] == 100
+    assert {span["parent"] for span in spans} == {None, execution["id"]}
