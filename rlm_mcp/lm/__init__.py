@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ._batch import OnProgress, Progress, ask_all
 from ._choose import AGENT, SMALL_MODELS, NoModel, choose, open_model
-from ._guest_calls import CallLimits, answer_guest
+from ._guest_calls import CallLimits, answer_guest, estimate_guest
+from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
@@ -19,6 +20,7 @@ __all__ = [
     "Attachment",
     "CallLimits",
     "Failure",
+    "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",
     "NoModel",
@@ -33,6 +35,7 @@ __all__ = [
     "answer_guest",
     "ask_all",
     "choose",
+    "estimate_guest",
     "open_model",
     "scrub",
     "secret_values",

@@ -54,34 +54,35 @@ async def ask_all(
     async def work() -> None:
         nonlocal usage, finished
         for index in waiting:
-            result = results[index] = await _ask_one(model, requests[index])
-            usage += Usage.of(result) if isinstance(result, Answer) else Usage(1, 1)
+            result = results[index] = await ask_one(model, requests[index])
+            usage += usage_of(result)
             finished += 1
 
     def progress() -> Progress:
         return Progress(finished, usage.failed, len(requests), usage)
 
-    async def tell() -> None:
+    async def report() -> None:
         told = 0
         while True:
             await anyio.sleep(PROGRESS_EVERY_S)
             if finished > told:
                 told = finished
-                if not await _tell(on_progress, progress()):
+                if not await tell(on_progress, progress()):
                     return
 
     async with anyio.create_task_group() as outer:
         if on_progress is not None:
-            outer.start_soon(tell)
+            outer.start_soon(report)
         async with anyio.create_task_group() as workers:
             for _ in range(min(concurrency, len(requests))):
                 workers.start_soon(work)
         outer.cancel_scope.cancel()
-    await _tell(on_progress, progress())
+    await tell(on_progress, progress())
     return [result for result in results if result is not None]
 
 
-async def _ask_one(model: SubModel, request: Request) -> Answer | SubLLMError:
+async def ask_one(model: SubModel, request: Request) -> Answer | SubLLMError:
+    """Ask one request and return its answer or its error, whatever is raised."""
     try:
         return await model.ask(request)
     except SubLLMError as error:
@@ -93,7 +94,15 @@ async def _ask_one(model: SubModel, request: Request) -> Answer | SubLLMError:
         return SubLLMError(f"the call failed inside rlm-mcp ({name}); see its log", kind="failed")
 
 
-async def _tell(on_progress: OnProgress | None, progress: Progress) -> bool:
+def usage_of(result: Answer | SubLLMError) -> Usage:
+    """Return what a call used, also in vain."""
+    if isinstance(result, Answer):
+        return Usage.of(result)
+    return Usage(1, 1, result.input_tokens, result.output_tokens, result.usd)
+
+
+async def tell(on_progress: OnProgress | None, progress: Progress) -> bool:
+    """Tell of progress; return whether it can be told."""
     if on_progress is None:
         return True
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
+import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,7 +19,7 @@ from rlm_mcp.errors import BadRequestError, SubLLMError
 from ._batch import OnProgress, ask_all
 from ._model import SubModel
 from ._schema import MAX_SCHEMA_CHARS, UnusableSchemaError, check_schema
-from ._types import DEFAULT_TIMEOUT_S, Answer, Prompt, Request
+from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Usage
 
 # Some providers of litellm take a URL as the model's name and would send the key there.
 _MODEL_NAME = re.compile(r"[A-Za-z0-9](?!.*//)[\w./:@+\-]{0,199}", re.ASCII)
@@ -25,37 +28,58 @@ _MAX_PROBLEMS = 3
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """The bounds of one call from the guest.
+    """The bounds of what guest code asks.
 
     Args:
-        max_requests: prompts in one map.
+        max_requests: prompts in one map, and calls that one execution waits for.
         max_prompt_bytes: of one prompt in UTF-8.
-        max_concurrency: calls in flight.
+        max_attached_bytes: of all attachments of a prompt (the largest that a provider takes in
+            one request is 32 MB).
+        max_attachments: of a prompt.
+        max_concurrency: calls in flight of a map.
+        max_in_flight: calls in flight of those that an execution awaits.
+        max_waiting_bytes: of the requests that an execution waits for.
         timeout_s: for one call, tries and waits included.
         models: the names that the guest may ask for; None for any.
     """
 
     max_requests: int = 10_000
     max_prompt_bytes: int = 20 * 1024 * 1024
+    max_attached_bytes: int = 30_000_000
+    max_attachments: int = 100
     max_concurrency: int = 256
+    max_in_flight: int = 100
+    max_waiting_bytes: int = 128 * 1024 * 1024
     timeout_s: float = DEFAULT_TIMEOUT_S
     models: frozenset[str] | None = None
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A message from the guest: no field more, none of another type, nothing of it in errors."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class _GuestRequest(_Strict):
+_Message = TypeVar("_Message", bound=Strict)
+
+
+class _GuestAttachment(Strict):
+    mime: Literal["image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf"]
+    data: str
+
+
+class _GuestRequest(Strict):
     prompt: str
     model: str | None = None
     max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     # `Any`, so that pydantic copies nothing: `check_schema` reads it, with its own bounds.
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    attachments: list[_GuestAttachment] = []
+    fresh: bool = False
 
 
-class _GuestCall(_Strict):
-    requests: list[_GuestRequest]
+class _GuestCall(Strict):
+    requests: list[Any]
     concurrency: Annotated[int, Field(ge=1)] = 16
 
 
@@ -67,103 +91,169 @@ async def answer_guest(
 ) -> dict[str, Any]:
     """Answer the guest's operation `sub_llm`; raise `BadRequestError` for fields that are wrong.
 
-    Returns `{"results": [...]}` in the order of the requests, where each is `{"text", "data"}` or
-    `{"error": {"kind", "provider", "model", "message"}}`.
+    Returns `{"results": [...]}` in the order of the requests, where each is what `render` makes.
     """
     # In a thread: megabytes from the guest must not hold up the server.
-    call = await to_thread.run_sync(_read, fields, limits)
-    requests = [
-        Request(
-            Prompt(asked.prompt), asked.model, asked.max_tokens, asked.schema_, limits.timeout_s
-        )
-        for asked in call.requests
-    ]
-    results = await ask_all(model, requests, concurrency=call.concurrency, on_progress=on_progress)
-    return {"results": [_render(result) for result in results]}
+    requests, concurrency = await to_thread.run_sync(_read, fields, limits)
+    results = await ask_all(model, requests, concurrency=concurrency, on_progress=on_progress)
+    return {"results": [render(result) for result in results]}
 
 
-def _read(fields: Mapping[str, Any], limits: CallLimits) -> _GuestCall:
+async def estimate_guest(
+    fields: Mapping[str, Any], model: SubModel, limits: CallLimits = CallLimits()
+) -> dict[str, Any]:
+    """Answer the guest's operation `sub_llm_estimate`, which asks nothing of the model.
+
+    Returns `{"estimate": {"calls", "cached", "input_tokens", "output_tokens", "usd"}}`.
+    """
+    requests, _ = await to_thread.run_sync(_read, fields, limits)
+    usage = Usage()
+    for request in requests:
+        usage += await model.estimate(request)
+        await anyio.lowlevel.checkpoint()  # an estimate may take time without waiting
+    found = asdict(usage)
+    del found["failed"]
+    return {"estimate": found}
+
+
+def _read(fields: Mapping[str, Any], limits: CallLimits) -> tuple[list[Request], int]:
     asked = fields.get("requests")
     # Before pydantic looks at each of them.
     if isinstance(asked, list) and len(asked) > limits.max_requests:
         raise BadRequestError(
             f"{len(asked)} prompts in one call; at most {limits.max_requests}: ask in several."
         )
+    call = checked(_GuestCall, fields, "sub_llm")
+    if call.concurrency > limits.max_concurrency:
+        raise BadRequestError(
+            f"concurrency={call.concurrency} is more than {limits.max_concurrency}"
+        )
+    reader = RequestReader(limits)
+    requests = [reader.read(one, f"prompt {index}") for index, one in enumerate(call.requests)]
+    return requests, call.concurrency
+
+
+def checked(model: type[_Message], fields: Any, name: str) -> _Message:
+    """A message of the guest.
+
+    Raises:
+        BadRequestError: it is not of the form; `name` says which it is.
+    """
     try:
-        call = _GuestCall.model_validate(dict(fields))
+        return model.model_validate(fields)
     except ValidationError as error:
         problems = [
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_context=False)[:_MAX_PROBLEMS]
         ]
-        raise BadRequestError(f"sub_llm cannot use this: {'; '.join(problems)}"[:1000]) from None
-    if call.concurrency > limits.max_concurrency:
-        raise BadRequestError(
-            f"concurrency={call.concurrency} is more than {limits.max_concurrency}"
+        raise BadRequestError(f"{name} cannot be used: {'; '.join(problems)}"[:1000]) from None
+
+
+class RequestReader:
+    """Reads the requests of one message.
+
+    Args:
+        limits: that each has to keep.
+    """
+
+    def __init__(self, limits: CallLimits) -> None:
+        self._limits = limits
+        self._schemas: set[str] = set()
+        self._schema_chars = 0
+
+    def read(self, fields: Any, name: str) -> Request:
+        """Check one request; `name` says which in errors.
+
+        Raises:
+            BadRequestError: it cannot be sent.
+        """
+        asked = checked(_GuestRequest, fields, name)
+        limits = self._limits
+        _check_prompt(name, asked.prompt, limits)
+        _check_model(name, asked.model, limits)
+        self._check_schema(name, asked.schema_)
+        prompt = Prompt(asked.prompt, attachments=_attachments(name, asked.attachments, limits))
+        return Request(
+            prompt, asked.model, asked.max_tokens, asked.schema_, limits.timeout_s, asked.fresh
         )
-    for index, request in enumerate(call.requests):
-        _check_prompt(index, request.prompt, limits)
-        _check_model(index, request.model, limits)
-    _check_schemas(call)
-    return call
+
+    def _check_schema(self, name: str, schema: dict[str, Any] | None) -> None:
+        # A map sends the same schema many times; what is bounded is the work for different ones.
+        if schema is None:
+            return
+        try:
+            text = json.dumps(schema, allow_nan=False)
+            if text in self._schemas:
+                return
+            self._schema_chars += len(text)
+            if self._schema_chars > 2 * MAX_SCHEMA_CHARS:
+                raise UnusableSchemaError("the schemas of one call are too large together")
+            check_schema(schema)
+        except (UnusableSchemaError, ValueError, TypeError, RecursionError) as error:
+            raise BadRequestError(f"{name}: {error}") from None
+        self._schemas.add(text)
 
 
-def _check_prompt(index: int, prompt: str, limits: CallLimits) -> None:
+def _attachments(
+    name: str, asked: list[_GuestAttachment], limits: CallLimits
+) -> tuple[Attachment, ...]:
+    if len(asked) > limits.max_attachments:
+        raise BadRequestError(
+            f"{name} has {len(asked)} attachments; at most {limits.max_attachments}"
+        )
+    # Four characters are three bytes.
+    if sum(len(part.data) for part in asked) // 4 * 3 > limits.max_attached_bytes + 3 * len(asked):
+        raise BadRequestError(
+            f"the attachments of {name} have more than {limits.max_attached_bytes:,} bytes"
+        )
+    try:
+        return tuple(
+            Attachment(part.mime, base64.b64decode(part.data, validate=True)) for part in asked
+        )
+    except (binascii.Error, ValueError):
+        raise BadRequestError(f"an attachment of {name} is not base64") from None
+
+
+def _check_prompt(name: str, prompt: str, limits: CallLimits) -> None:
     if not prompt.strip():
-        raise BadRequestError(f"prompt {index} is empty")
+        raise BadRequestError(f"{name} is empty: say in words what is asked")
     size = len(prompt)
     if size <= limits.max_prompt_bytes:
         try:
             size = len(prompt.encode())
         except UnicodeEncodeError as error:
             raise BadRequestError(
-                f"prompt {index} holds a lone surrogate at {error.start}, which no model can read: "
+                f"{name} holds a lone surrogate at {error.start}, which no model can read: "
                 'mend it with text.encode("utf-8", "replace").decode()'
             ) from None
     if size > limits.max_prompt_bytes:
         raise BadRequestError(
-            f"prompt {index} has {size:,} bytes; at most {limits.max_prompt_bytes:,}: "
+            f"{name} has {size:,} bytes; at most {limits.max_prompt_bytes:,}: "
             "split it, for example with chunks(text)."
         )
 
 
-def _check_model(index: int, model: str | None, limits: CallLimits) -> None:
+def _check_model(name: str, model: str | None, limits: CallLimits) -> None:
     if model is None:
         return
     if not _MODEL_NAME.fullmatch(model):
-        raise BadRequestError(f"request {index}: this is not a model's name: {model[:100]!r}")
+        raise BadRequestError(f"{name}: this is not a model's name: {model[:100]!r}")
     if limits.models is not None and model not in limits.models:
         allowed = ", ".join(sorted(limits.models)) or "none but the default"
         raise BadRequestError(f"model {model!r} is not allowed here; allowed: {allowed}")
 
 
-def _check_schemas(call: _GuestCall) -> None:
-    # A map sends the same schema many times; what is bounded is the work for different ones.
-    seen: set[str] = set()
-    total = 0
-    for index, request in enumerate(call.requests):
-        if request.schema_ is None:
-            continue
-        try:
-            text = json.dumps(request.schema_, allow_nan=False)
-            if text in seen:
-                continue
-            total += len(text)
-            if total > 2 * MAX_SCHEMA_CHARS:
-                raise UnusableSchemaError("the schemas of one call are too large together")
-            check_schema(request.schema_)
-        except (UnusableSchemaError, ValueError, TypeError, RecursionError) as error:
-            raise BadRequestError(f"request {index}: {error}") from None
-        seen.add(text)
-
-
-def _render(result: Answer | SubLLMError) -> dict[str, Any]:
+def render(result: Answer | SubLLMError) -> dict[str, Any]:
+    """An answer as `{"text", "data", "model", "spent"}`, an error as `{"error", "spent"}`."""
+    spent = [result.input_tokens, result.output_tokens, result.usd]
     if isinstance(result, Answer):
-        return {"text": result.text, "data": result.data}
+        if result.cached:
+            spent = [0, 0, 0.0]
+        return {"text": result.text, "data": result.data, "model": result.model, "spent": spent}
     error = {
         "kind": result.kind,
         "provider": result.provider,
         "model": result.model,
         "message": str(result),
     }
-    return {"error": error}
+    return {"error": error, "spent": spent}

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import SubModel, Usage
+from ..lm import InFlight, SubModel, Usage
 from ..loaders import Bundle, inline, open_source, open_target
 from ..sandbox import Answer
 from ..space import Space
@@ -39,11 +39,18 @@ class Call:
     progress: Progress
     recording: Recording = field(default_factory=Recording)
     usages: list[Usage] = field(default_factory=list)
+    in_flight: InFlight | None = None
 
     @property
     def usage(self) -> Usage:
         """What all sub-LLM calls of this call used."""
-        return sum(self.usages, Usage())
+        awaited = self.in_flight.usage if self.in_flight is not None else Usage()
+        return sum(self.usages, awaited)
+
+    def close(self) -> None:
+        """End the sub-LLM calls that nobody waits for any more."""
+        if self.in_flight is not None:
+            self.in_flight.close()
 
     async def space(self, name: str | None) -> Space:
         """The space of the call, ready."""

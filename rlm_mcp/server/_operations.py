@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..lm import Progress, Usage, answer_guest
+from ..lm import InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
 
 if TYPE_CHECKING:
     from ._handlers import Call
 
 Operation = Callable[["Call", Space, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def _say(call: Call, progress: Progress) -> None:
+    call.progress.say(
+        progress.done / max(progress.total, 1),
+        f"sub-LLM calls: {progress.done} of {progress.total} done, {progress.failed} failed",
+    )
 
 
 async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
@@ -27,14 +34,29 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     async def tell(progress: Progress) -> None:
         # Several forks of a pmap may ask at once, so each has its own account.
         call.usages[number] = progress.usage
-        call.progress.say(
-            progress.done / max(progress.total, 1),
-            f"sub-LLM calls: {progress.done} of {progress.total} done, {progress.failed} failed",
-        )
+        _say(call, progress)
 
     return await answer_guest(fields, call.model(space), tell)
 
 
+async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+    """Begin and cancel sub-LLM calls of code that awaits them, and wait until one has ended."""
+
+    async def tell(progress: Progress) -> None:
+        _say(call, progress)
+
+    if call.in_flight is None:
+        call.in_flight = InFlight(call.model(space), tell)
+    return await call.in_flight.wait(fields)
+
+
+async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+    """Say what sub-LLM calls would use; nothing is asked."""
+    return await estimate_guest(fields, call.model(space))
+
+
 OPERATIONS: dict[str, Operation] = {
     "sub_llm": sub_llm,
+    "sub_llm_estimate": sub_llm_estimate,
+    "sub_llm_wait": sub_llm_wait,
 }

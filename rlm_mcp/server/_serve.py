@@ -90,6 +90,8 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
             'look with spaces(action="info"), and try again',
             True,
         )
+    finally:
+        call.close()
     return _result(text, failed)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_rlm"})
-"""Operations in which guest code waits for a model, so that its deadline stands still."""
+WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_llm_estimate", "sub_rlm"})
+"""Operations in which guest code waits for a model, so that its deadline stands still. The first
+estimate may wait for the tables of prices to be loaded."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,16 @@ def ask(op: str, **fields: Any) -> dict[str, Any]:
         HostError: the server refused.
         TypeError: a field is not a value of JSON.
     """
-    answer: dict[str, Any] = _loads(raw(CALL + _dumps({"op": op, **fields}).encode()))
+    return send(_dumps({"op": op, **fields}).encode())
+
+
+def send(message: bytes) -> dict[str, Any]:
+    """Send the server a message that is JSON already, and wait for its answer.
+
+    Raises:
+        HostError: the server refused.
+    """
+    answer: dict[str, Any] = _loads(raw(CALL + message))
     if "refused" in answer:
         raise HostError(answer["refused"])
     return answer

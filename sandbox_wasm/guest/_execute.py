@@ -10,12 +10,15 @@ from collections.abc import Callable
 from types import CodeType
 from typing import Any, NoReturn
 
-from . import _door, _parallel, _preview, _trace, _variables
+from . import _door, _fit, _parallel, _preview, _top_level, _trace, _variables
 from ._output import Output
 
 OUT_QUOTA = 16 << 20
 """Characters that all of `Out` may hold; the oldest entries go first."""
 VALUE_CHARS = 2500
+STILL_RUNNING = (
+    " still running at the end, now cancelled: await what you start, as with asyncio.gather"
+)
 
 _BUILTINS = dict(vars(builtins))
 _OWN_NAMES: set[str] = set()
@@ -25,7 +28,7 @@ _NEEDED = frozenset({
     "dataclasses", "difflib", "encodings", "io", "itertools", "json", "linecache", "marshal",
     "operator", "pickle", "re", "struct", "sys", "traceback", "types",
 })  # fmt: skip
-_parse, _walk = ast.parse, ast.walk
+_parse, _walk, _eval = ast.parse, ast.walk, eval
 _recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
 MIN_RECURSION = 500
 """What this package needs at most, several times over."""
@@ -41,10 +44,11 @@ def give_up_spare() -> None:
     _spare.clear()
 
 
-class Stop(BaseException):
+class Stop(KeyboardInterrupt):
     """Raised by the host inside running code: its time is over, or the caller cancelled.
 
-    Guards of this package let it through because its module is in this package.
+    Guards of this package let it through because its module is in this package. asyncio lets a
+    KeyboardInterrupt, and nothing else of the kind, out of tasks and callbacks.
     """
 
 
@@ -139,6 +143,7 @@ def execute(
         return _report(output, None, failure, False, [], [])
     before = _variables.snapshot(namespace, mentioned, hidden(helpers))
     _parallel.begin(before.values)
+    _top_level.begin()
     sys.stdout = sys.stderr = output
     changes: list[dict[str, Any]] = []
     notes: list[str] = []
@@ -146,16 +151,20 @@ def execute(
         # Showing values runs code of their classes, so it can be stopped as well.
         _door.raw(_door.ARM)
         result, caught = _run(compiled, namespace)
+        running = _top_level.finish()
         tidy(namespace)
         if caught is None and result is not None:
             namespace["_"] = result
             value = _preview.echo(result, VALUE_CHARS)
         notes = put_back(namespace, helpers)
+        if running and not isinstance(caught, Stop):
+            notes.append(_fit.plural(running, "task") + STILL_RUNNING)
         changes = _variables.changes(before, namespace)
         _door.raw(_door.DISARM)
     except Stop as late:
         _door.raw(_door.DISARM)
         caught = late
+        _top_level.abandon()
         tidy(namespace)
         put_back(namespace, helpers)
     finally:
@@ -171,20 +180,17 @@ def execute(
     return _report(output, value, error, stopped, changes, notes, keep_chars)
 
 
-def _compile(
-    code: str, filename: str
-) -> tuple[list[tuple[CodeType, Callable[..., Any]]] | None, set[str], str | None]:
+def _compile(code: str, filename: str) -> tuple[list[CodeType] | None, set[str], str | None]:
     """The parts to run, the names that the code mentions, or why it cannot be compiled."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         tree = _parse(code, filename)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        parts: list[tuple[CodeType, Callable[..., Any]]] = [
-            (compile(tree, filename, "exec", dont_inherit=True), exec)
-        ]
+        parts = [compile(tree, filename, "exec", flags, dont_inherit=True)]
         mentioned = {node.id for node in _walk(tree) if isinstance(node, ast.Name)}
         if isinstance(last, ast.Expr):
             expression = ast.Expression(last.value)
-            parts.append((compile(expression, filename, "eval", dont_inherit=True), eval))
+            parts.append(compile(expression, filename, "eval", flags, dont_inherit=True))
             mentioned |= {n.id for n in _walk(expression) if isinstance(n, ast.Name)}
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         # The frames are those of the compiler; where the mistake is, the error itself says.
@@ -192,18 +198,20 @@ def _compile(
     return parts, mentioned, None
 
 
-def _run(
-    parts: list[tuple[CodeType, Callable[..., Any]]], namespace: dict[str, Any]
-) -> tuple[Any, BaseException | None]:
+def _run(parts: list[CodeType], namespace: dict[str, Any]) -> tuple[Any, BaseException | None]:
     result = None
+    caught: BaseException | None = None
     try:
-        for code, run in parts:
-            result = run(code, namespace)
+        if _top_level.awaits(parts):
+            result, caught = _top_level.run(parts, namespace)
+        else:
+            for code in parts:
+                result = _eval(code, namespace)
     except BaseException as error:
-        if isinstance(error, MemoryError):
-            give_up_spare()
-        return None, error
-    return result, None
+        result, caught = None, error
+    if isinstance(caught, MemoryError):
+        give_up_spare()
+    return result, caught
 
 
 def tidy(namespace: dict[str, Any]) -> None:

@@ -1,17 +1,60 @@
-"""Sub-LLM calls as guest code sees them: plain functions that block until the host answers."""
+"""Sub-LLM calls as guest code sees them: functions that block, and one to be awaited."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
+from . import _events, _in_flight, _prompt
+from ._answer_type import Make, UnfitError, answer_type
 from ._door import HostError, ask
 
-MAX_CONTEXT_CHARS = 20_000_000  # the host refuses more than this in bytes; say it before sending
 _MAX_NAMED = 5
 _PLACE = re.compile(r"\{\{(.+?)\}\}")
+
+
+class Spent(NamedTuple):
+    """What calls have used: tokens, and US dollars or None where a price is unknown."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        tokens = self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+        return Spent(*tokens, usd)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What calls would use at most, before any is made.
+
+    Args:
+        calls: that would be made.
+        cached: answers that are known from before and cost nothing.
+        input_tokens: about.
+        output_tokens: at most.
+        usd: at most, or None where a price is unknown.
+    """
+
+    calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+
+    def __repr__(self) -> str:
+        known = f" + {self.cached:,} cached" if self.cached else ""
+        price = "price unknown" if self.usd is None else f"at most ${self.usd:.4f}"
+        return (
+            f"<estimate: {self.calls:,} calls{known}, about {self.input_tokens:,} tokens in, at "
+            f"most {self.output_tokens:,} out, {price}>"
+        )
 
 
 class SubLLMError(Exception):
@@ -22,6 +65,7 @@ class SubLLMError(Exception):
             connection, failed.
         provider: who was asked, or empty.
         model: which model was asked, or empty.
+        spent: in vain: `input_tokens`, `output_tokens`, and `usd`, None if the price is unknown.
         failed: for a map, the error of each prompt that failed, by its index.
         answers: for a map, the answers that succeeded, and None where one failed.
     """
@@ -33,6 +77,7 @@ class SubLLMError(Exception):
         kind: str = "failed",
         provider: str = "",
         model: str = "",
+        spent: Spent = Spent(),
         failed: dict[int, SubLLMError] | None = None,
         answers: list[Any] | None = None,
     ) -> None:
@@ -40,6 +85,7 @@ class SubLLMError(Exception):
         self.kind = kind
         self.provider = provider
         self.model = model
+        self.spent = spent
         self.failed = failed if failed is not None else {}
         self.answers = answers if answers is not None else []
 
@@ -49,60 +95,98 @@ class SubLLMError(Exception):
 
 
 def sub_llm(
-    prompt: str,
+    prompt: str | list[str | bytes],
     *,
     context: Any = None,
-    schema: dict[str, Any] | None = None,
+    schema: Any = None,
     model: str | None = None,
     max_tokens: int | None = None,
+    fresh: bool = False,
+    estimate: bool = False,
 ) -> Any:
     """Ask the sub-LLM once and return its answer as text, or as data with `schema`.
 
-    `context` is put below the prompt: text as it is, other values as JSON. `schema` is a JSON
-    Schema that the answer is checked against. Raises `SubLLMError`.
+    Args:
+        prompt: text, or a list of texts and of bytes that hold an image or a PDF.
+        context: put below the prompt: text as it is, an image as an image, other values as JSON.
+        schema: what the answer must be: a JSON Schema, or a type such as a dataclass, TypedDict,
+            Enum, `list[Item]`, `Literal["a", "b"]`; the answer is then checked and of that type.
+        model: another than the configured one.
+        max_tokens: of the answer.
+        fresh: ask even if the answer is known from before.
+        estimate: ask nothing, return what it would use.
+
+    Raises:
+        SubLLMError: the call failed.
     """
-    if not isinstance(prompt, str):
-        hint = "; for several prompts use sub_llm_map" if isinstance(prompt, list | tuple) else ""
-        raise TypeError(f"prompt must be a str, not {type(prompt).__name__}{hint}")
-    if context is not None:
-        prompt = f"{prompt}\n\n<context>\n{_context_text(context)}\n</context>"
-    (result,) = _ask([prompt], 1, schema, model, max_tokens)
+    terms = _Terms.of(schema, model, max_tokens, fresh)
+    request = terms.request(_prompt.compose(prompt, context))
+    if estimate:
+        return _estimate([request])
+    (result,) = _ask([request], 1, terms)
+    if isinstance(result, SubLLMError):
+        raise result
+    return result
+
+
+async def asub_llm(
+    prompt: str | list[str | bytes],
+    *,
+    context: Any = None,
+    schema: Any = None,
+    model: str | None = None,
+    max_tokens: int | None = None,
+    fresh: bool = False,
+    estimate: bool = False,
+) -> Any:
+    """Do what `sub_llm` does, to be awaited: under `asyncio.gather` calls are made together.
+
+    Any number may be begun; the server makes 100 at a time. Cancelling the task that waits ends
+    the call.
+    """
+    terms = _Terms.of(schema, model, max_tokens, fresh)
+    request = terms.request(_prompt.compose(prompt, context))
+    if estimate:
+        return _estimate([request])
+    try:
+        result = terms.read(await _in_flight.calls().ask(request))
+    except HostError as error:
+        raise SubLLMError(str(error), model=model or "") from None
     if isinstance(result, SubLLMError):
         raise result
     return result
 
 
 def sub_llm_map(
-    prompts: Iterable[str],
+    prompts: Iterable[str | list[str | bytes]],
     *,
     concurrency: int = 16,
-    schema: dict[str, Any] | None = None,
+    schema: Any = None,
     model: str | None = None,
     max_tokens: int | None = None,
     on_error: Literal["raise", "return"] = "raise",
-) -> list[Any]:
+    fresh: bool = False,
+    estimate: bool = False,
+) -> Any:
     """Ask the sub-LLM about every prompt at once; return the answers in the same order.
 
     When some fail, `on_error="raise"` raises one `SubLLMError` whose `.answers` hold what
     succeeded and whose `.failed` maps indexes to errors; `"return"` puts a `SubLLMError` object
-    in the list instead.
+    in the list instead. The other arguments are those of `sub_llm`.
     """
     if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
         kind = type(prompts).__name__
         raise TypeError(f"prompts must be a list of str, not {kind}; for one prompt use sub_llm")
     if on_error not in ("raise", "return"):
         raise ValueError(f'on_error must be "raise" or "return", not {on_error!r}')
-    asked = list(prompts)
-    for index, prompt in enumerate(asked):
-        if not isinstance(prompt, str):
-            raise TypeError(f"prompts[{index}] must be a str, not {type(prompt).__name__}")
-    results = _ask(asked, concurrency, schema, model, max_tokens) if asked else []
-    failed = {
-        index: result for index, result in enumerate(results) if isinstance(result, SubLLMError)
-    }
-    if failed and on_error == "raise":
-        raise _map_error(failed, results)
-    return results
+    terms = _Terms.of(schema, model, max_tokens, fresh)
+    requests = [
+        terms.request(_prompt.compose(prompt, name=f"prompts[{index}]"))
+        for index, prompt in enumerate(prompts)
+    ]
+    if estimate:
+        return _estimate(requests)
+    return _ask_all(requests, concurrency, terms, raising=on_error == "raise")
 
 
 def run_template(
@@ -120,35 +204,43 @@ def run_template(
         SubLLMError: a call failed; then there is no value, whatever the others answered.
     """
     prompt, over = request["prompt"], request.get("over")
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
 
-    def fill(item: Any) -> str:
-        def value_of(match: re.Match[str]) -> str:
+    def part_of(value: Any) -> Any:
+        return value if _prompt.is_attachment(value) else _prompt.text_of(value)
+
+    def fill(item: Any) -> dict[str, Any]:
+        parts: list[Any] = []
+        end = 0
+        for match in _PLACE.finditer(prompt):
             target = match[1].strip()
-            if target == "item" and over is not None:
-                return _context_text(item)
-            if target == "item" and not has_item:
+            if target == "item" and over is None and not has_item:
                 raise SubLLMError("{{item}} stands for an item of `over`: name the list there")
+            parts.append(prompt[end : match.start()])
+            end = match.end()
+            if target == "item" and over is not None:
+                parts.append(part_of(item))
+                continue
             if target not in known:
-                known[target] = _context_text(resolve(target))
-            return known[target]
+                known[target] = part_of(resolve(target))
+            parts.append(known[target])
+        return _prompt.join([*parts, prompt[end:]], between="")
 
-        return _PLACE.sub(value_of, prompt)
-
-    arguments: dict[str, Any] = {
-        name: request.get(name) for name in ("schema", "model", "max_tokens")
-    }
+    terms = _Terms.of(
+        request.get("schema"), request.get("model"), request.get("max_tokens"), fresh=False
+    )
     if over is None:
-        return sub_llm(fill(None), **arguments)
+        (answer,) = _ask([terms.request(fill(None))], 1, terms)
+        if isinstance(answer, SubLLMError):
+            raise answer
+        return answer
     items = resolve(over)
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         raise SubLLMError(f"{over} is of type {type(items).__name__}: `over` wants a list")
     values = items.values() if isinstance(items, Mapping) else items
-    prompts = [fill(item) for item in values]
-    concurrency = request.get("concurrency") or 16
-    answers = sub_llm_map(prompts, concurrency=concurrency, on_error="return", **arguments)
-    failed = {i: answer for i, answer in enumerate(answers) if isinstance(answer, SubLLMError)}
-    if failed:
+    requests = [terms.request(fill(item)) for item in values]
+    answers = _ask_all(requests, request.get("concurrency") or 16, terms, raising=False)
+    if failed := _failed(answers):
         raise SubLLMError(
             f"{_count_failed(failed, len(answers))} Nothing was stored; in exec_code, "
             'sub_llm_map(prompts, on_error="return") keeps what succeeds.'
@@ -158,70 +250,102 @@ def run_template(
 
 llm_query = sub_llm
 llm_query_batched = sub_llm_map
+_events.asynchronous[sub_llm] = asub_llm
 
 
-def _ask(
-    prompts: list[str],
-    concurrency: int,
-    schema: Any,
-    model: str | None,
-    max_tokens: int | None,
+@dataclass(frozen=True)
+class _Terms:
+    """What the requests of a call have in common."""
+
+    schema: dict[str, Any] | None
+    make: Make | None
+    model: str | None
+    max_tokens: int | None
+    fresh: bool
+
+    @classmethod
+    def of(cls, schema: Any, model: Any, max_tokens: Any, fresh: Any) -> _Terms:
+        """Check the arguments of a call.
+
+        Raises:
+            TypeError: one is of the wrong type.
+        """
+        if max_tokens is not None:
+            _check_int("max_tokens", max_tokens)
+        if model is not None and not isinstance(model, str):
+            raise TypeError(f"model must be a str, not {type(model).__name__}")
+        if not isinstance(fresh, bool):
+            raise TypeError(f"fresh must be a bool, not {type(fresh).__name__}")
+        if schema is None or isinstance(schema, dict):
+            return cls(schema, None, model, max_tokens, fresh)
+        try:
+            found = _known_type(schema)
+        except TypeError:  # not hashable, or not a type: then this says so
+            found = answer_type(schema)
+        return cls(found.schema, found.make, model, max_tokens, fresh)
+
+    def request(self, composed: dict[str, Any]) -> dict[str, Any]:
+        """A request for the server."""
+        common = {"model": self.model, "max_tokens": self.max_tokens, "schema": self.schema}
+        return {**composed, **common, **({"fresh": True} if self.fresh else {})}
+
+    def read(self, result: dict[str, Any]) -> Any:
+        """What the server says of a request: an answer, or an error as an object."""
+        error = result.get("error")
+        spent = Spent(*result["spent"])
+        if error is not None:
+            return SubLLMError(
+                error["message"], kind=error["kind"], provider=error["provider"],
+                model=error["model"], spent=spent,
+            )  # fmt: skip
+        if self.schema is None:
+            return result["text"]
+        if self.make is None:
+            return result["data"]
+        try:
+            return self.make(result["data"])
+        except (UnfitError, RecursionError) as problem:
+            made = SubLLMError(
+                f"the answer fits the schema, but not the type: {problem}. Loosen the type, or say "
+                "in the prompt what is meant.",
+                kind="schema", model=result["model"], spent=spent,
+            )  # fmt: skip
+            made.__cause__ = problem.__cause__
+            return made
+
+
+_known_type = lru_cache(maxsize=16)(answer_type)  # a gather reads the same type a thousand times
+
+
+def _ask_all(
+    requests: list[dict[str, Any]], concurrency: int, terms: _Terms, *, raising: bool
 ) -> list[Any]:
+    results = _ask(requests, concurrency, terms) if requests else []
+    if raising and (failed := _failed(results)):
+        raise _map_error(failed, results)
+    return results
+
+
+def _ask(requests: list[dict[str, Any]], concurrency: int, terms: _Terms) -> list[Any]:
     _check_int("concurrency", concurrency)
-    if max_tokens is not None:
-        _check_int("max_tokens", max_tokens)
-    if model is not None and not isinstance(model, str):
-        raise TypeError(f"model must be a str, not {type(model).__name__}")
-    json_schema = _schema_of(schema)
-    requests = [
-        {"prompt": prompt, "model": model, "max_tokens": max_tokens, "schema": json_schema}
-        for prompt in prompts
-    ]
     try:
         results = ask("sub_llm", requests=requests, concurrency=concurrency)["results"]
     except HostError as error:
-        raise SubLLMError(str(error), model=model or "") from None
-    if len(results) != len(prompts):
-        raise SubLLMError(f"{len(results)} answers came back for {len(prompts)} prompts")
-    return [_read(result, with_data=json_schema is not None) for result in results]
+        raise SubLLMError(str(error), model=terms.model or "") from None
+    if len(results) != len(requests):
+        raise SubLLMError(f"{len(results)} answers came back for {len(requests)} prompts")
+    return [terms.read(result) for result in results]
 
 
-def _read(result: dict[str, Any], *, with_data: bool) -> Any:
-    error = result.get("error")
-    if error is not None:
-        return SubLLMError(
-            error["message"], kind=error["kind"], provider=error["provider"], model=error["model"]
-        )
-    return result["data"] if with_data else result["text"]
+def _estimate(requests: list[dict[str, Any]]) -> Estimate:
+    try:
+        return Estimate(**ask("sub_llm_estimate", requests=requests)["estimate"])
+    except HostError as error:
+        raise SubLLMError(str(error)) from None
 
 
-def _schema_of(schema: Any) -> dict[str, Any] | None:
-    """Return the JSON Schema that a `schema` argument stands for."""
-    if schema is None or isinstance(schema, dict):
-        return schema
-    raise TypeError(f"schema must be a dict with a JSON Schema, not {_type_name(schema)}")
-
-
-def _type_name(value: Any) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-
-
-def _context_text(context: Any) -> str:
-    if isinstance(context, str):
-        text = context
-    elif isinstance(context, bytes | bytearray):
-        raise TypeError("context is bytes; decode it first: context.decode()")
-    else:
-        try:
-            text = json.dumps(context, ensure_ascii=False, indent=1)
-        except (TypeError, ValueError, RecursionError):
-            text = str(context)
-    if len(text) > MAX_CONTEXT_CHARS:
-        raise ValueError(
-            f"context has {len(text):,} characters; at most {MAX_CONTEXT_CHARS:,} fit in one "
-            "call: split it and use sub_llm_map"
-        )
-    return text
+def _failed(results: list[Any]) -> dict[int, SubLLMError]:
+    return {i: result for i, result in enumerate(results) if isinstance(result, SubLLMError)}
 
 
 def _check_int(name: str, value: Any) -> None:
@@ -241,6 +365,9 @@ def _count_failed(failed: Mapping[int, SubLLMError], total: int) -> str:
 def _map_error(failed: dict[int, SubLLMError], results: list[Any]) -> SubLLMError:
     first = next(iter(failed.values()))
     kept = len(results) - len(failed)
+    spent = Spent()
+    for error in failed.values():
+        spent = spent.plus(error.spent)
     message = (
         f"{_count_failed(failed, len(results))} `.answers` of this error has the {kept} that "
         'succeeded, `.failed` the errors; on_error="return" gives both in one list.'
@@ -251,6 +378,7 @@ def _map_error(failed: dict[int, SubLLMError], results: list[Any]) -> SubLLMErro
         kind=first.kind,
         provider=first.provider,
         model=first.model,
+        spent=spent,
         failed=failed,
         answers=answers,
     )

@@ -38,6 +38,7 @@ def show_vars() -> None:
 HELPERS: dict[str, Any] = {
     "sub_llm": _llm.sub_llm,
     "sub_llm_map": _llm.sub_llm_map,
+    "asub_llm": _llm.asub_llm,
     "llm_query": _llm.llm_query,
     "llm_query_batched": _llm.llm_query_batched,
     "SubLLMError": _llm.SubLLMError,

@@ -6,16 +6,17 @@ execution found the space. Only what this execution made is sent along.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import marshal
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType
+from types import CodeType, CoroutineType, FunctionType
 from typing import Any, Literal
 
-from . import _door, _trace, _variables
+from . import _door, _events, _trace, _variables
 
 _MAIN: dict[str, Any] = sys.modules["__main__"].__dict__
 MAX_BYTES = 40 << 20
@@ -53,7 +54,7 @@ def pmap(
     that this execution made. What they change is not seen here: return what you need.
 
     Args:
-        function: takes one item; its result must be picklable.
+        function: takes one item, may be `async`; its result must be picklable.
         items: picklable.
         workers: how many forks; left out, as many as there are cores.
         on_error: `raise` the first item's exception, or `return` exceptions in their places.
@@ -103,6 +104,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     _MAIN.update(made)
     results: list[tuple[str, str]] = []
     size = 0
+    _events.install()
     _door.raw(_door.ARM)
     for item in request["items"]:
         kind, text = _one(function, item)
@@ -117,6 +119,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 def _one(function: Callable[[Any], Any], item: str) -> tuple[str, str]:
     try:
         value = function(pickle.loads(base64.b64decode(item)))  # noqa: S301
+        if isinstance(value, CoroutineType):
+            value = asyncio.run(value)
         return "value", _text(_dumps(value, "a result"))
     except Exception as error:
         described = _trace.describe(error, 1500)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import linecache
 import re
 import traceback
 
 OWN_PREFIX = "<rlm_guest"
+_ASYNCIO = asyncio.__file__.rpartition("/")[0] + "/"
 _OWN_NAME = re.compile(r"^rlm_guest\.\w+\.(?=[A-Z]\w*:)", re.MULTILINE)
 MAX_CHARS = 4000
 MAX_LINE = 500
@@ -24,7 +26,7 @@ def remember_source(filename: str, code: str) -> None:
 
 
 def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
-    """The traceback of an exception, without the frames of this package.
+    """The traceback of an exception, without the frames of this package and of asyncio.
 
     Args:
         error: as it was caught.
@@ -42,7 +44,9 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
         )
         for part in _chain(report):
             part.stack[:] = [
-                frame for frame in part.stack if not frame.filename.startswith(OWN_PREFIX)
+                frame
+                for frame in part.stack
+                if not frame.filename.startswith((OWN_PREFIX, _ASYNCIO))
             ]
         text = "".join(_bounded(report))
     except Exception as failure:  # a hostile __str__, __cause__ or __notes__
