@@ -463,7 +463,7 @@ def _without(schema: Schema, name: str) -> Schema:
 
 def _unusable(hint: Any, where: str) -> TypeError:
     hint_text = f"{where}: {_shown(hint)} cannot be the type of an answer"
-    if isinstance(hint, type) and hint.__dict__.get("__annotations__"):
+    if isinstance(hint, type) and getattr(hint, "__annotations__", None):
         return TypeError(f"{hint_text}; make it a @dataclass")
     return TypeError(
         f"{hint_text}; use str, int, float, bool, None, list[...], dict[str, ...], Literal, Enum, "

@@ -48,14 +48,6 @@ class Estimate:
     output_tokens: int
     usd: float | None
 
-    def __repr__(self) -> str:
-        known = f" + {self.cached:,} cached" if self.cached else ""
-        price = "price unknown" if self.usd is None else f"at most ${self.usd:.4f}"
-        return (
-            f"<estimate: {self.calls:,} calls{known}, about {self.input_tokens:,} tokens in, at "
-            f"most {self.output_tokens:,} out, {price}>"
-        )
-
 
 class SubLLMError(Exception):
     """A sub-LLM call failed; the text says why and what to do.

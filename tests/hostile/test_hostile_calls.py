@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
-from rlm_mcp.lm import ScriptedModel
+from rlm_mcp.lm import Answer, Request, ScriptedModel, Usage
 from rlm_mcp.space import Limits
 
 from ..conftest import Connect
@@ -21,6 +22,29 @@ FRAMES = (
     "b'C{\"op\":\"sub_llm\",\"requests\":5}'", "b'C{\"op\":\"sub_llm\",\"requests\":[{\"prompt\":5}]}'",
     "b'C{\"op\":\"sub_llm\",\"requests\":[{\"prompt\":\"a\",\"model\":\"http://127.0.0.1/\"}]}'",
     "b'C{\"op\":\"sub_llm\",\"requests\":[{\"prompt\":\"a\"}],\"concurrency\":1e9}'",
+    *(
+        f"b'C{{\"op\":\"sub_llm_wait\",{rest}}}'"
+        for rest in (
+            '"a":1', '"owner":"a","new":5,"cancel":[],"timeout":0',
+            '"owner":"","new":[],"cancel":[],"timeout":0',
+            '"owner":"a","new":[],"cancel":[],"timeout":1e999',
+            '"owner":"a","new":[],"cancel":[],"timeout":-1',
+            '"owner":"a","new":[],"cancel":[],"timeout":NaN',
+            '"owner":"a","new":[],"cancel":[],"timeout":null',
+            '"owner":"a","new":[],"cancel":[],"timeout":1e9',
+            '"owner":"a","new":[],"cancel":[1,2,99999999999999999999999999],"timeout":0',
+            '"owner":"a","new":[],"cancel":["1"],"timeout":0',
+            '"owner":"a","new":[5,null,[]],"cancel":[],"timeout":0',
+            '"owner":"a","new":[{"ticket":1,"request":{}}],"cancel":[],"timeout":0',
+            '"owner":"a","new":[{"ticket":-1,"request":{}}],"cancel":[],"timeout":0',
+            '"owner":"a","new":[{"ticket":"1","request":{"prompt":"a"}}],"cancel":[],"timeout":0',
+            '"owner":"a","new":[{"ticket":1,"request":{"prompt":"a","timeout_s":1}}],'
+            '"cancel":[],"timeout":0',
+            '"owner":"a","new":[{"ticket":1,"request":{"prompt":"a"}},'
+            '{"ticket":1,"request":{"prompt":"a"}}],"cancel":[],"timeout":0',
+        )
+    ),
+    "b'C{\"op\":\"sub_llm_estimate\"}'", "b'C{\"op\":\"sub_llm_estimate\",\"requests\":[1]}'",
     "b'C{\"op\":\"pmap\"}'", "b'C{\"op\":\"pmap\",\"shared\":\"\",\"items\":[]}'",
     "b'C{\"op\":\"pmap\",\"shared\":5,\"items\":[\"\"]}'",
     "b'C{\"op\":\"pmap\",\"shared\":\"\",\"items\":[5]}'",
@@ -119,3 +143,56 @@ async def test_calls_without_end_are_slowed_and_cost_what_they_say(connect: Conn
         assert "STOPPED" in reply.text
         assert "sub-LLM calls" in reply.text
         assert "=> True" in await agent.run("n > 10")
+
+
+async def test_tickets_without_end_are_bounded_and_end_with_the_execution(
+    connect: Connect,
+) -> None:
+    model = _Never()
+    async with connect(model=model, limits=Limits(memory_mb=256)) as agent:
+        begin = (
+            "import rlm_guest._door as d\n"
+            "def send(owner, tickets, cancel=(), timeout=0):\n"
+            "    new = [{'ticket': t, 'request': {'prompt': 'q'}} for t in tickets]\n"
+            "    return d.ask('sub_llm_wait', owner=owner, new=new, cancel=list(cancel),\n"
+            "                 timeout=timeout)['done']\n"
+        )
+        await agent.run(begin)
+        code = (
+            "said = [send('a', range(6000)), send('b', range(6000))]\n"
+            "kinds = {m['error']['message'][:41] for m in said[1]}\n"
+            "len(said[0]), len(said[1]), kinds"
+        )
+        reply = await agent.run(code)
+        assert "=> (0, 2000, {'an execution waits for at most 10,000 cal'})" in reply
+        assert "100 sub-LLM calls (100 failed)" in reply
+        assert model.in_flight == 0
+        for code, expected in (
+            ("send('a', [1]); send('a', [1])", "ticket 1 is in flight already"),
+            ("for i in range(100): send(f'o{i}', [1])", "over 64 event loops"),
+            ("send('a', range(10_001))", "too many"),
+        ):
+            assert expected in await agent.fails("exec_code", code=code), code
+        # What is cancelled makes room; what was never begun can be cancelled.
+        code = "for i in range(100): send('a', [i]); send('a', [], [i, i + 1, 7**7])\nsend('a', [])"
+        assert "=> []" in await agent.run(code)
+        assert model.in_flight == 0
+
+
+class _Never:
+    """A model that never answers."""
+
+    in_flight = 0
+
+    async def ask(self, request: Request) -> Answer:
+        self.in_flight += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.in_flight -= 1
+        raise AssertionError
+
+    async def estimate(self, request: Request) -> Usage:
+        return Usage.guess(request)
+
+    async def aclose(self) -> None: ...

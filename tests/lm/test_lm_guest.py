@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -21,12 +21,16 @@ class Door:
         self.asked: list[dict[str, Any]] = []
         self.answer: Host = lambda fields: {
             "results": [
-                {"text": asked["prompt"].upper(), "data": {"n": 1}} for asked in fields["requests"]
+                {
+                    "text": asked["prompt"].upper(), "data": {"n": 1}, "model": "m",
+                    "spent": [1, 2, 0.5],
+                }
+                for asked in fields["requests"]
             ]
         }
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
-        assert op == "sub_llm"
+        assert op in ("sub_llm", "sub_llm_estimate")
         self.asked.append(fields)
         return self.answer(fields)
 
@@ -39,18 +43,17 @@ def door() -> Door:
 @pytest.fixture
 def llm(door: Door, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     package = ModuleType("native_guest")
-    package.__path__ = []
+    package.__path__ = [str(FOLDER)]
     fake: Any = ModuleType("native_guest._door")
     fake.ask = door.ask
     fake.HostError = type("HostError", (Exception,), {})
-    spec = importlib.util.spec_from_file_location("native_guest._llm", FOLDER / "_llm.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    for name, found in (("", package), ("._door", fake), ("._llm", module)):
-        monkeypatch.setitem(sys.modules, f"native_guest{name}", found)
-    spec.loader.exec_module(module)
-    yield module
+    for name in [name for name in sys.modules if name.startswith("native_guest")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "native_guest", package)
+    monkeypatch.setitem(sys.modules, "native_guest._door", fake)
+    yield importlib.import_module("native_guest._llm")
+    for name in [name for name in sys.modules if name.startswith("native_guest")]:
+        del sys.modules[name]
 
 
 def fail_at(*indexes: int) -> Host:
@@ -58,7 +61,9 @@ def fail_at(*indexes: int) -> Host:
         error = {"kind": "rate_limit", "provider": "p", "model": "m", "message": "too fast."}
         return {
             "results": [
-                {"error": error} if index in indexes else {"text": asked["prompt"], "data": None}
+                {"error": error, "spent": [3, 4, None]}
+                if index in indexes
+                else {"text": asked["prompt"], "data": None, "spent": [1, 1, 0.0]}
                 for index, asked in enumerate(fields["requests"])
             ]
         }
@@ -135,7 +140,7 @@ def test_an_error_survives_pickling(llm: Any) -> None:
         (lambda llm: llm.sub_llm(["a"]), "use sub_llm_map"),
         (lambda llm: llm.sub_llm_map("abc"), "for one prompt use sub_llm"),
         (lambda llm: llm.sub_llm_map(["a", 1]), r"prompts\[1\] must be a str, not int"),
-        (lambda llm: llm.sub_llm("a", schema=int), "not the class int"),
+        (lambda llm: llm.sub_llm("a", schema=bytes), "schema: bytes cannot be the type"),
         (lambda llm: llm.sub_llm("a", context=b"x"), "decode it first"),
         (lambda llm: llm.sub_llm("a", max_tokens="5"), "max_tokens must be an int"),
         (lambda llm: llm.sub_llm_map(["a"], concurrency=True), "concurrency must be an int"),
@@ -148,7 +153,7 @@ def test_a_wrong_argument_is_named(llm: Any, call: Callable[[Any], Any], message
 
 
 def test_a_context_that_is_too_large_is_refused_with_its_size(llm: Any, door: Door) -> None:
-    llm.MAX_CONTEXT_CHARS = 10
+    llm._prompt.MAX_CONTEXT_CHARS = 10
     with pytest.raises(ValueError, match="context has 11 characters; at most 10"):
         llm.sub_llm("a", context="x" * 11)
     assert door.asked == []

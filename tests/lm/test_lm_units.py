@@ -103,9 +103,12 @@ async def test_the_guests_call_is_answered_in_order_with_errors_as_errors() -> N
     found = await answer_guest({"requests": requests, "concurrency": 2}, ScriptedModel(answer))
     assert found == {
         "results": [
-            {"text": "A", "data": None},
-            {"error": {"kind": "refused", "provider": "", "model": "m", "message": "no"}},
-            {"text": "C", "data": None},
+            {"text": "A", "data": None, "model": "scripted", "spent": [1, 1, 0.0]},
+            {
+                "error": {"kind": "refused", "provider": "", "model": "m", "message": "no"},
+                "spent": [0, 0, 0.0],
+            },
+            {"text": "C", "data": None, "model": "scripted", "spent": [1, 1, 0.0]},
         ]
     }
 
@@ -125,6 +128,11 @@ def one(**fields: Any) -> dict[str, Any]:
         one(prompt="x" * 1001),
         one(prompt="\u00e9" * 600),
         one(extra=1),
+        one(fresh=1),
+        one(attachments=[{"mime": "image/svg+xml", "data": ""}]),
+        one(attachments=[{"mime": "image/png", "data": "not base64"}]),
+        one(attachments=[{"mime": "image/png", "data": "A" * 4000}]),
+        one(attachments=[{"mime": "image/png", "data": ""}] * 101),
         one(max_tokens=0),
         one(max_tokens=True),
         one(max_tokens=1.0),
@@ -145,7 +153,12 @@ def one(**fields: Any) -> dict[str, Any]:
 )
 async def test_what_the_guest_may_not_send_is_refused_before_a_call(fields: dict[str, Any]) -> None:
     model = ScriptedModel(lambda request: "yes")
-    limits = CallLimits(max_requests=10, max_prompt_bytes=1000, models=frozenset({"openai/x"}))
+    limits = CallLimits(
+        max_requests=10,
+        max_prompt_bytes=1000,
+        max_attached_bytes=2000,
+        models=frozenset({"openai/x"}),
+    )
     with pytest.raises(BadRequestError) as caught:
         await answer_guest(fields, model, limits=limits)
     assert len(str(caught.value)) < 1200

@@ -109,7 +109,7 @@ async def test_calls_that_cannot_be_made_say_what_is_wrong(connect: Connect) -> 
             ("sub_llm(['a', 'b'])", "sub_llm_map"),
             ("sub_llm_map('text')", "for one prompt use sub_llm"),
             ("sub_llm('x', context=b)", "decode"),
-            ("sub_llm('x', schema=int)", "schema must be a dict"),
+            ("sub_llm('x', schema=bytes)", "bytes cannot be the type of an answer"),
             ("sub_llm('x', model='http://evil/')", "not a model's name"),
             ("sub_llm_map(['x'], concurrency=0)", "at least 1"),
             ("sub_llm('\\ud800')", "surrogate"),
