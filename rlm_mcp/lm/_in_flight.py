@@ -63,16 +63,16 @@ class _Owner:
         if (task := self.tasks.get(ticket)) is not None:
             task.cancel()
 
-    async def wait(self, timeout: float | None) -> None:
+    async def wait(self, seconds: float | None) -> None:
         """Wait until a call has ended and was not told of, none is left, or the time is over."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 while self.tasks and not self.done:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
             return
-        if self.done and self.tasks and timeout != 0:
+        if self.done and self.tasks and seconds != 0:
             await asyncio.sleep(GATHER_S)
 
     def take(self) -> list[dict[str, Any]]:
@@ -97,18 +97,18 @@ class InFlight:
     Args:
         model: answers them.
         on_progress: is told after each that has ended.
-        limits: of them all.
+        limits: of them all; left out, the usual ones.
     """
 
     def __init__(
         self,
         model: SubModel,
         on_progress: OnProgress | None = None,
-        limits: CallLimits = CallLimits(),
+        limits: CallLimits | None = None,
     ) -> None:
         self._model = model
         self._on_progress = on_progress
-        self._limits = limits
+        self._limits = limits = limits or CallLimits()
         self._room = asyncio.Semaphore(limits.max_in_flight)
         self._owners: dict[str, _Owner] = {}
         self._tasks: set[asyncio.Task[None]] = set()

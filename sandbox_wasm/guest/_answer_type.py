@@ -139,8 +139,9 @@ class _Reader:
             members = list(kind)
             # A number says nothing to a model; the name of its member does.
             by_value = all(type(member.value) is str for member in members)
-            choice = _choice([(m.value if by_value else m.name, m) for m in members])
-            return self._named(kind, kind.__name__, lambda: (_described(kind, choice[0]), choice[1]))
+            schema, make = _choice([(m.value if by_value else m.name, m) for m in members])
+            described = _described(kind, schema)
+            return self._named(kind, kind.__name__, lambda: (described, make))
         if typing.is_typeddict(kind) or dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
             if given:
                 raise TypeError(f"{where}: {_shown(hint)} is generic; write the class out")
@@ -221,9 +222,7 @@ class _Reader:
         whole: Schema = {"type": "object", "additionalProperties": schema}
         if given[0] is int:
             make_key = _int_key
-        elif (target := _target(names)) is not None and "enum" in self._schemas[target]:
-            whole["propertyNames"] = names
-        elif "enum" in names:
+        elif "enum" in self._schemas.get(_target(names) or "", names):
             whole["propertyNames"] = names
         elif given[0] is not str:
             raise TypeError(f"{where}: keys of an object are str, int or a choice of texts")
@@ -305,8 +304,8 @@ def _hints(kind: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(kind, localns={kind.__name__: kind}, include_extras=True)
     except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise TypeError(f"schema: the types of {kind.__name__} cannot be read ({problem})") from None
+        problem = f"cannot be read ({type(error).__name__}: {error})"
+        raise TypeError(f"schema: the types of {kind.__name__} {problem}") from None
 
 
 def _described(kind: type, schema: Schema) -> Schema:

@@ -48,7 +48,8 @@ class Calls:
         self._last += 1
         ticket = self._last
         self._unsent[ticket] = json.dumps({"ticket": ticket, "request": request}).encode()
-        future = self._futures[ticket] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._futures[ticket] = future
         try:
             return await future
         finally:

@@ -30,6 +30,9 @@ class Spent(NamedTuple):
         return Spent(*tokens, usd)
 
 
+NOTHING = Spent()
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What calls would use at most, before any is made.
@@ -69,7 +72,7 @@ class SubLLMError(Exception):
         kind: str = "failed",
         provider: str = "",
         model: str = "",
-        spent: Spent = Spent(),
+        spent: Spent = NOTHING,
         failed: dict[int, SubLLMError] | None = None,
         answers: list[Any] | None = None,
     ) -> None:
@@ -357,7 +360,7 @@ def _count_failed(failed: Mapping[int, SubLLMError], total: int) -> str:
 def _map_error(failed: dict[int, SubLLMError], results: list[Any]) -> SubLLMError:
     first = next(iter(failed.values()))
     kept = len(results) - len(failed)
-    spent = Spent()
+    spent = NOTHING
     for error in failed.values():
         spent = spent.plus(error.spent)
     message = (

@@ -22,7 +22,9 @@ class Door:
         self.answer: Host = lambda fields: {
             "results": [
                 {
-                    "text": asked["prompt"].upper(), "data": {"n": 1}, "model": "m",
+                    "text": asked["prompt"].upper(),
+                    "data": {"n": 1},
+                    "model": "m",
                     "spent": [1, 2, 0.5],
                 }
                 for asked in fields["requests"]

@@ -279,7 +279,8 @@ async def test_the_loop_survives_a_restart_and_a_fork(connect: Connect) -> None:
     async with connect(Patient()) as agent:
         await agent.run(
             "import asyncio\nlock = asyncio.Lock()\n"
-            "async def use():\n    async with lock: await asyncio.sleep(0); return await asub_llm('x')\n"
+            "async def use():\n    async with lock:\n"
+            "        await asyncio.sleep(0)\n        return await asub_llm('x')\n"
             "await asyncio.gather(use(), use())"
         )
         await agent.call("spaces", action="fork", name="fork")
@@ -357,9 +358,9 @@ async def test_one_bad_prompt_of_a_gather_fails_alone(connect: Connect) -> None:
             "import asyncio\n"
             "prompts = ['a', ' ', '\\ud800', 'b']\n"
             "r = await asyncio.gather(*map(asub_llm, prompts), return_exceptions=True)\n"
-            "[str(x)[:30] for x in r]"
+            "[str(x)[:19] for x in r]"
         )
         reply = await agent.run(code)
-        expected = "['yes', 'the prompt is empty: say in wo', 'the prompt holds a lone surrog', 'yes']"
+        expected = "['yes', 'the prompt is empty', 'the prompt holds a ', 'yes']"
         assert f"=> {expected}" in reply
         assert len(model.requests) == 2

@@ -1,4 +1,4 @@
-"""Answers as values of types, prompts with images, estimates, and errors that keep what they say."""
+"""Answers as values of types, prompts with images, estimates, and what errors keep."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ async def test_answers_are_instances_of_the_types_that_code_defines(connect: Con
 async def test_the_schema_that_is_sent_says_all_that_the_types_say(connect: Connect) -> None:
     model = Answering({"left": 1})
     async with connect(model) as agent:
-        await agent.run(TYPES + "\nfor t in (list[Pair], Row, Item):\n"
-                        "    try: sub_llm('q', schema=t)\n    except SubLLMError: pass")  # fmt: skip
+        code = "for t in (list[Pair], Row, Item):\n    try: sub_llm('q', schema=t)\n"
+        await agent.run(f"{TYPES}\n{code}    except SubLLMError: pass")
         pairs, row, item = (request.schema for request in model.requests)
         pair = {
             "type": "object",
@@ -212,7 +212,8 @@ async def test_images_and_documents_reach_the_model_as_attachments(connect: Conn
 async def test_an_estimate_asks_nothing_and_adds_up(connect: Connect) -> None:
     model = Answering()
     async with connect(model) as agent:
-        reply = await agent.run("sub_llm_map(['aaaa', 'known', 'bb'], max_tokens=50, estimate=True)")
+        code = "sub_llm_map(['aaaa', 'known', 'bb'], max_tokens=50, estimate=True)"
+        reply = await agent.run(code)
         shown = "Estimate(calls=2, cached=1, input_tokens=6, output_tokens=100, usd=1.0)"
         assert f"=> {shown}" in reply
         assert "sub-LLM call" not in reply
@@ -250,7 +251,8 @@ async def test_errors_keep_what_was_spent_through_pickling_and_forks(connect: Co
     async with connect(ScriptedModel(answer)) as agent:
         await agent.run(
             "import pickle, copy\n"
-            "def facts(e): return str(e), e.kind, e.provider, e.model, tuple(e.spent), list(e.failed)\n"
+            "def facts(e):\n"
+            "    return str(e), e.kind, e.provider, e.model, tuple(e.spent), list(e.failed)\n"
             "def ask(p): return sub_llm(p)\n"
             "def ask_both(p): return sub_llm_map(['ok', p])"
         )
@@ -261,7 +263,6 @@ async def test_errors_keep_what_was_spent_through_pickling_and_forks(connect: Co
         )
         assert "('no such luck', 'schema', 'p', 'p/m', (10, 3, 0.5), [])" in reply
         assert "('schema', 'p', 'p/m', (20, 6, 1.0), [1, 2]), ['ok', None, None], 1.0)" in reply
-        assert "6 tokens out" not in reply
         code = "all(facts(pickle.loads(pickle.dumps(e))) == facts(e) for e in (one, many))"
         assert "=> True" in await agent.run(code)
         code = (
