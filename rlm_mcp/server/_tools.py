@@ -24,7 +24,8 @@ grep(pattern, var), len, slices; print little. 3. For judgement over many pieces
 sub_llm_map([...]) inside exec_code, or the sub_llm tool with over=; batch about 100,000 \
 characters a call. 4. Verify before you answer.
 In the code: grep(pattern, target), lines(text, start, stop), chunks(text, size), sub_llm(prompt, \
-context=...), sub_llm_map(prompts), show_vars(); Out[n] has the full output of execution n. \
+context=..., schema=a dataclass or list[...]), sub_llm_map(prompts), await asub_llm(prompt), \
+show_vars(); Out[n] has the full output of execution n. \
 There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
 and a space survives restarts."""
@@ -106,7 +107,8 @@ TOOLS: dict[str, ToolEntry] = {
             "Run Python in the space; variables persist between calls. The value of the last "
             "expression is shown, and which variables changed. numpy, pandas, lxml, bs4, "
             "sqlite3, regex, networkx and the standard library are there; no files, no network. "
-            "Helpers: grep(pattern, target), lines, chunks, sub_llm, sub_llm_map, show_vars. "
+            "Helpers: grep(pattern, target), lines, chunks, sub_llm, sub_llm_map, show_vars; "
+            "await works at the top level: asyncio.gather(*(asub_llm(p) for p in prompts)). "
             "Print little: long output is cut, all of it stays in Out[n]. After a timeout, "
             "variables and partial output are kept.",
         ),

@@ -16,6 +16,9 @@ from . import _door
 
 POLL_S = 0.005
 """While tasks are busy the server is asked this often, so that their own time goes to them."""
+SEND_AT = 100
+"""New calls that are not kept until the loop waits: the server makes so many at a time, so it can
+begin while tasks are still being started."""
 MAX_OUT = 2_000
 """Calls that the server is told of at once; the others wait here (it makes 100 at a time)."""
 MAX_OUT_BYTES = 32 << 20
@@ -51,6 +54,8 @@ class Calls:
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._futures[ticket] = future
         try:
+            if len(self._unsent) % SEND_AT == 0:
+                self._tell(self._take(), 0)
             return await future
         finally:
             if self._futures.pop(ticket, None) is not None:  # cancelled before it was answered

@@ -19,6 +19,10 @@ SOFT = {
     "backtracking": "n = 1\nimport re; re.match('(a+)+$', 'a' * 60 + 'b')",
     "sort keys": "n = 1\nsorted(range(10 ** 7), key=lambda k: sorted(range(1000)))",
     "prints": "n = 1\nwhile True: print('x' * 100)",
+    "await": "n = 1\nimport asyncio\nawait asyncio.sleep(1000)",
+    "tasks": "n = 1\nimport asyncio\nasync def f():\n    while True: await asyncio.sleep(0)\n"
+    "await asyncio.gather(*(f() for _ in range(100)), return_exceptions=True)",
+    "asyncio.run": "n = 1\nimport asyncio\nasync def f():\n    while True: pass\nasyncio.run(f())",
 }
 HARD = {
     "except BaseException": "while True:\n    try:\n        while True: pass\n    except BaseException:\n        pass",
@@ -26,6 +30,11 @@ HARD = {
     "    try: f()\n    except BaseException: pass",
     "del": "class D:\n    def __del__(self):\n        while True:\n            try:\n                while True: pass\n"
     "            except BaseException: pass\nD()\nNone",
+    "except KeyboardInterrupt": "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt:\n        pass",
+    "tasks that cling": "import asyncio\nasync def f():\n    while True:\n        try:\n            while True: pass\n"
+    "        except BaseException: pass\nawait asyncio.gather(f(), f())",
+    "loop callback": "import asyncio\ndef f():\n    try:\n        while True: pass\n    except BaseException: loop.call_soon(f)\n"
+    "loop = asyncio.get_event_loop()\nloop.call_soon(f)\nloop.run_forever()",
     "disarmed": "import _host\nwhile True: _host.call(b'Q')",
     "sum": "sum(range(10 ** 12))",
     "repr": "class R:\n    def __repr__(self):\n        while True:\n            try:\n                while True: pass\n"
