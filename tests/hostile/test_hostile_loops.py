@@ -17,7 +17,7 @@ SOFT = {
     "small calls": "n = 1\nimport os\nwhile True: os.urandom(100)",
     "huge power": "n = 1\nx = 10 ** (10 ** 9)",
     "backtracking": "n = 1\nimport re; re.match('(a+)+$', 'a' * 60 + 'b')",
-    "sort keys": "n = 1\nsorted(range(10 ** 7), key=lambda k: sorted(range(1000)))",
+    "sort keys": "n = 1\nsorted(range(10 ** 6), key=lambda k: sorted(range(1000)))",
     "prints": "n = 1\nwhile True: print('x' * 100)",
     "await": "n = 1\nimport asyncio\nawait asyncio.sleep(1000)",
     "tasks": "n = 1\nimport asyncio\nasync def f():\n    while True: await asyncio.sleep(0)\n"
