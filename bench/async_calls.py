@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from mcp.client.client import Client
@@ -51,20 +51,27 @@ FORMS = {
 }
 
 
-@contextlib.asynccontextmanager
-async def connect() -> AsyncIterator[Client]:
-    """A client of a server whose sub-model is a local server."""
+@contextlib.contextmanager
+def model_server() -> Iterator[None]:
+    """A server with the OpenAI protocol, and the environment that names it."""
     command = [sys.executable, "-c", SERVE]
-    with (
-        temporary_folder() as folder,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as child,
-    ):
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         os.environ["OPENAI_BASE_URL"] = child.stdout.readline().strip()
         os.environ["OPENAI_API_KEY"] = "any"
+        yield
+        child.stdin.close()
+        most = int(child.stdout.readline())
+        assert most <= AT_ONCE, most
+
+
+@contextlib.asynccontextmanager
+async def connect() -> AsyncIterator[Client]:
+    """A client of a server whose sub-model is a local server."""
+    with temporary_folder() as folder, model_server():
         settings = Settings(
             home=folder / "home",
             cache=load_settings({}).cache,
@@ -74,9 +81,6 @@ async def connect() -> AsyncIterator[Client]:
         )
         async with Client(make_server(settings)) as client:
             yield client
-        child.stdin.close()
-        most = int(child.stdout.readline())
-        assert most <= AT_ONCE, most
 
 
 async def execute(client: Client, code: str) -> float:
@@ -117,9 +121,7 @@ async def measure(report: Report) -> None:
             reach=f"at most {reach}x" if reach else "",
             ok=ratio <= reach if reach else None,
         )
-    report.row(
-        "one awaited call, beyond the server's delay and an empty execution", spread(single)
-    )
+    report.row("one awaited call, beyond the server's delay and an empty execution", spread(single))
 
 
 if __name__ == "__main__":

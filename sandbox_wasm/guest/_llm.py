@@ -312,6 +312,12 @@ class _Terms:
 _known_type = lru_cache(maxsize=16)(answer_type)  # a gather reads the same type a thousand times
 
 
+def forget_types() -> None:
+    """Read types anew: a class that one refers to by its name may be another by now."""
+    if _known_type.cache_info().currsize:
+        _known_type.cache_clear()
+
+
 def _ask_all(
     requests: list[dict[str, Any]], concurrency: int, terms: _Terms, *, raising: bool
 ) -> list[Any]:

@@ -53,6 +53,7 @@ HELPERS: dict[str, Any] = {
 
 
 def _exec(request: dict[str, Any]) -> dict[str, Any]:
+    _llm.forget_types()
     return _execute.execute(
         NAMESPACE, HELPERS, request["code"], request["number"], request["keep_chars"]
     )

@@ -55,6 +55,10 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     text = _OWN_NAME.sub("", text)
     if isinstance(error, FileNotFoundError | PermissionError):
         text += "\n[the sandbox has no files: use the load_variable and save_variable tools]"
+    if type(error) is RuntimeError and error.args == ("can't start new thread",):
+        text += (
+            "\n[the sandbox has no threads: sub_llm_map or asyncio.gather for calls, pmap for code]"
+        )
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
     return text

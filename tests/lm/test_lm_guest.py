@@ -43,18 +43,13 @@ def door() -> Door:
 
 
 @pytest.fixture
-def llm(door: Door, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    package = ModuleType("native_guest")
+def llm(door: Door) -> Iterator[Any]:
+    package, fake = ModuleType("native_guest"), ModuleType("native_guest._door")
     package.__path__ = [str(FOLDER)]
-    fake: Any = ModuleType("native_guest._door")
-    fake.ask = door.ask
-    fake.HostError = type("HostError", (Exception,), {})
-    for name in [name for name in sys.modules if name.startswith("native_guest")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "native_guest", package)
-    monkeypatch.setitem(sys.modules, "native_guest._door", fake)
+    vars(fake).update(ask=door.ask, HostError=type("HostError", (Exception,), {}))
+    sys.modules.update({"native_guest": package, "native_guest._door": fake})
     yield importlib.import_module("native_guest._llm")
-    for name in [name for name in sys.modules if name.startswith("native_guest")]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "native_guest"]:
         del sys.modules[name]
 
 

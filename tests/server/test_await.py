@@ -69,6 +69,18 @@ async def test_gather_asks_together_and_keeps_order(connect: Connect) -> None:
         assert model.most == 50
 
 
+async def test_prompts_and_answers_that_fit_no_single_message_are_sent_in_several(
+    connect: Connect,
+) -> None:
+    async with connect(Patient()) as agent:
+        code = (
+            "import asyncio\n"
+            "r = await asyncio.gather(*(asub_llm(c * 6_000_000) for c in 'abcdef'))\n"
+            "[(a[1], len(a)) for a in r] == [(c, 6_000_002) for c in 'abcdef']"
+        )
+        assert "=> True" in await agent.run(code)
+
+
 async def test_at_most_a_hundred_are_in_flight(connect: Connect) -> None:
     model = Patient()
     async with connect(model) as agent:
@@ -318,6 +330,7 @@ async def test_what_has_no_place_in_the_sandbox_says_so(agent: Agent) -> None:
         ("asyncio.run(asyncio.Event().wait())", "DeadlockError: all tasks wait"),
         ("await asyncio.get_running_loop().create_future()", "DeadlockError"),
         ("await 5", "TypeError"),
+        ("import threading; threading.Thread(target=print).start()", "asyncio.gather for calls"),
         ("async def f(): pass\nasyncio.create_task(f())", "no running event loop"),
     ):
         text = await agent.fails("exec_code", code=f"import asyncio\n{code}")

@@ -152,6 +152,18 @@ async def test_a_type_that_json_cannot_say_is_refused_by_the_name_of_its_field(
         assert model.requests == []
 
 
+async def test_a_class_that_is_defined_anew_is_the_one_that_answers_are_made_of(
+    connect: Connect,
+) -> None:
+    model = Answering({"leaf": {"n": 1}})
+    async with connect(model) as agent:
+        leaf = "from dataclasses import dataclass\n@dataclass\nclass Leaf:\n    n: "
+        tree = "@dataclass\nclass Tree:\n    leaf: 'Leaf'\n"
+        await agent.run(f"{leaf}int\n{tree}\nassert type(sub_llm('q', schema=Tree).leaf) is Leaf")
+        code = f"{leaf}float\nt = sub_llm('q', schema=Tree)\ntype(t.leaf) is Leaf, t.leaf.n"
+        assert "=> (True, 1.0)" in await agent.run(code)
+
+
 async def test_an_answer_that_makes_no_instance_is_an_error_of_kind_schema(
     connect: Connect,
 ) -> None:
