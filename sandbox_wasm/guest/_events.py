@@ -146,6 +146,13 @@ class _Policy:
             loop = self._standing = EventLoop()
         return loop
 
+    def idle(self) -> bool:
+        """Whether there is no shared loop, or nothing in it."""
+        loop = self._standing
+        return loop is None or not (
+            asyncio.all_tasks(loop) or loop._ready or loop._scheduled or not loop.calls.untouched
+        )
+
     def take(self) -> EventLoop | None:
         """The shared loop if there is one, which is no longer shared until `give` is called."""
         loop, self._standing = self._standing, None

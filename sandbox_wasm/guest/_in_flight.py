@@ -42,6 +42,11 @@ class Calls:
         """Whether there is something to tell the server or to wait for."""
         return bool(self._unsent or self._out or self._unwanted)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was asked since `forget`."""
+        return not (self._owner or self.any)
+
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have the server make a call; return what it says of it.
 

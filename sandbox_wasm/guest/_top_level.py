@@ -63,9 +63,10 @@ def finish() -> int:
     Returns:
         How many tasks were cancelled.
     """
-    loop = _events.policy.take()
-    if loop is None:
+    if _events.policy.idle():
         return 0
+    loop = _events.policy.take()
+    assert loop is not None
     inner: Any = loop
     for timer in list(inner._scheduled):
         timer.cancel()
@@ -92,7 +93,7 @@ def _cancel(loop: _events.EventLoop) -> int:
         task.cancel()
     inner: Any = loop
     for _ in range(ROUNDS):
-        if not inner._ready and all(task.done() for task in tasks):
+        if not (inner._ready or inner._scheduled) and all(task.done() for task in tasks):
             break
         loop.call_soon(loop.stop)
         loop.run_forever()

@@ -10,6 +10,16 @@ import traceback
 OWN_PREFIX = "<rlm_guest"
 _ASYNCIO = asyncio.__file__.rpartition("/")[0] + "/"
 _OWN_NAME = re.compile(r"^rlm_guest\.\w+\.(?=[A-Z]\w*:)", re.MULTILINE)
+_HINTS = (
+    (
+        "can't start new thread",
+        "\n[the sandbox has no threads: sub_llm_map or asyncio.gather for calls, pmap for code]",
+    ),
+    (
+        "asyncio.run() cannot be called",
+        "\n[this code awaits, so its loop runs already: `await` the coroutine instead]",
+    ),
+)
 MAX_CHARS = 4000
 MAX_LINE = 500
 MAX_SOURCES = 200
@@ -55,10 +65,8 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     text = _OWN_NAME.sub("", text)
     if isinstance(error, FileNotFoundError | PermissionError):
         text += "\n[the sandbox has no files: use the load_variable and save_variable tools]"
-    if type(error) is RuntimeError and error.args == ("can't start new thread",):
-        text += (
-            "\n[the sandbox has no threads: sub_llm_map or asyncio.gather for calls, pmap for code]"
-        )
+    if type(error) is RuntimeError and error.args and type(error.args[0]) is str:
+        text += next((hint for start, hint in _HINTS if error.args[0].startswith(start)), "")
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
     return text

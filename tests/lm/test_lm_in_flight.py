@@ -76,7 +76,7 @@ async def test_event_loops_that_use_the_same_tickets_are_kept_apart() -> None:
     both = await asyncio.gather(
         done(calls, message("x", owner="a")), done(calls, message("y", owner="b"))
     )
-    assert both == [{0: "X"}, {0: "Y"}]
+    assert list(both) == [{0: "X"}, {0: "Y"}]
 
 
 async def test_what_is_cancelled_is_never_told_of_and_its_ticket_is_free() -> None:

@@ -321,6 +321,16 @@ async def test_forks_of_a_pmap_await_at_once(connect: Connect) -> None:
         assert "60 sub-LLM calls" in reply
 
 
+async def test_a_timer_that_is_left_does_not_go_off_in_a_later_execution(agent: Agent) -> None:
+    code = (
+        "import asyncio\nfired = []\n"
+        "asyncio.get_event_loop().call_later(0.01, fired.append, 1)\n"
+        "await asyncio.sleep(0)"
+    )
+    await agent.run(code)
+    assert "=> []" in await agent.run("await asyncio.sleep(0.03)\nfired")
+
+
 async def test_what_has_no_place_in_the_sandbox_says_so(agent: Agent) -> None:
     for code, expected in (
         ("await asyncio.open_connection('example.org', 80)", "no network; load_variable"),
@@ -330,6 +340,7 @@ async def test_what_has_no_place_in_the_sandbox_says_so(agent: Agent) -> None:
         ("asyncio.run(asyncio.Event().wait())", "DeadlockError: all tasks wait"),
         ("await asyncio.get_running_loop().create_future()", "DeadlockError"),
         ("await 5", "TypeError"),
+        ("await asyncio.sleep(0)\nasyncio.run(asyncio.sleep(0))", "`await` the coroutine instead"),
         ("import threading; threading.Thread(target=print).start()", "asyncio.gather for calls"),
         ("async def f(): pass\nasyncio.create_task(f())", "no running event loop"),
     ):
