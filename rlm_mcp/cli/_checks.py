@@ -310,10 +310,14 @@ def _model(
         why = f"sub_model in {config_file(environ)}"
     else:
         why = f"{variable} is set, and no model is named"
-    if name == AGENT or name.startswith("cli/"):
-        text = "none: all but sub_llm works" if name == AGENT else f"{name} cannot answer yet"
-        mend = "set RLM_MCP_SUB_MODEL, or a provider's key such as ANTHROPIC_API_KEY"
-        yield Finding("sub-model", "note", text, mend)
+    mend = "set RLM_MCP_SUB_MODEL, or a provider's key such as ANTHROPIC_API_KEY"
+    if name == AGENT:
+        why = why if AGENT in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")) else "no key"
+        text = f"agent: the calling agent answers sub_llm itself (from: {why})"
+        yield Finding("sub-model", "note", text, f"to have a model answer, {mend}")
+        return
+    if name.startswith("cli/"):
+        yield Finding("sub-model", "note", f"{name} cannot answer yet", mend)
         return
     yield Finding("sub-model", "ok", f"{name} (from: {why})")
     provider = name.partition("/")[0]

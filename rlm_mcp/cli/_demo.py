@@ -65,7 +65,8 @@ def _introduce(console: Console, model: str | None) -> None:
         console.print(
             "Sub-model: no real one. A small scripted server on this machine stands in for it:\n"
             "its answers are made from the text that it is sent. (Set RLM_MCP_SUB_MODEL or a\n"
-            "provider's key to see a real one.)\n"
+            "provider's key to see a real one. With neither, an agent is its own sub-model: it is\n"
+            "shown the questions, answers them, and its code goes on.)\n"
         )
     else:
         console.print(

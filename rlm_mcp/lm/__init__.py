@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from ._agent import AgentModel
 from ._batch import OnProgress, Progress, ask_all
-from ._choose import AGENT, SMALL_MODELS, NoModel, choose, open_model
+from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._guest_calls import CallLimits, answer_guest, estimate_guest
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
+from ._questions import Question, Questions
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
     "AGENT",
+    "HOW_TO_SET",
     "SMALL_MODELS",
+    "AgentModel",
     "Answer",
     "Attachment",
     "CallLimits",
@@ -27,6 +31,8 @@ __all__ = [
     "OnProgress",
     "Progress",
     "Prompt",
+    "Question",
+    "Questions",
     "Request",
     "ScriptedModel",
     "SubModel",

@@ -55,7 +55,9 @@ def choose(setting: str | None, environ: Mapping[str, str]) -> str:
 def open_model(name: str) -> SubModel:
     """Return the sub-model of a name that `choose` gave."""
     if name == AGENT:
-        return NoModel()
+        from ._agent import AgentModel
+
+        return AgentModel()
     if name.startswith("cli/"):
         return NoModel(f"command-line agents ({name}) cannot answer yet")
     from ._litellm import LiteLLMModel

@@ -41,6 +41,8 @@ class CallLimits:
         max_waiting_bytes: of the requests that an execution waits for.
         timeout_s: for one call, tries and waits included.
         models: the names that the guest may ask for; None for any.
+        unbounded: models (None is the default) whose questions are all asked at once, whatever
+            the guest's `concurrency`.
     """
 
     max_requests: int = 10_000
@@ -52,6 +54,7 @@ class CallLimits:
     max_waiting_bytes: int = 128 * 1024 * 1024
     timeout_s: float = DEFAULT_TIMEOUT_S
     models: frozenset[str] | None = None
+    unbounded: frozenset[str | None] = frozenset()
 
 
 class Strict(BaseModel):
@@ -95,6 +98,8 @@ async def answer_guest(
     """
     # In a thread: megabytes from the guest must not hold up the server.
     requests, concurrency = await to_thread.run_sync(_read, fields, limits)
+    if requests and all(request.model in limits.unbounded for request in requests):
+        concurrency = len(requests)
     results = await ask_all(model, requests, concurrency=concurrency, on_progress=on_progress)
     return {"results": [render(result) for result in results]}
 

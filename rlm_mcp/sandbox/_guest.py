@@ -8,7 +8,7 @@ import json
 import os
 import struct
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,7 +162,7 @@ class Guest:
         self,
         request: dict[str, Any],
         *,
-        seconds: float,
+        seconds: float | Clock,
         cancel: asyncio.Event | None = None,
         answer: Answer = refuse_calls,
         waits: frozenset[str] = frozenset(),
@@ -174,7 +174,8 @@ class Guest:
 
         Args:
             request: for `rlm_guest._loop`.
-            seconds: for guest code; they stand still while the guest waits for an answer.
+            seconds: for guest code; they stand still while the guest waits for an answer. A
+                clock, where something else than `waits` also makes it stand still.
             cancel: when set, the code is stopped as at its deadline.
             answer: answers what the guest asks of the server.
             waits: operations, by the field `op`, in which the guest waits for others, so that
@@ -189,8 +190,7 @@ class Guest:
         Raises:
             LostError: there is no result, and the guest has to be opened again.
         """
-        clock = _Clock(seconds)
-
+        clock = seconds if isinstance(seconds, Clock) else Clock(seconds)
         calls = 0
 
         async def answer_call(body: bytes) -> bytes:
@@ -204,12 +204,10 @@ class Guest:
                 # Reading holds up the server: whoever makes it read much waits as long again.
                 await asyncio.sleep(time.monotonic() - begin)
             operation = fields.get("op") if fields is not None else None
-            if isinstance(operation, str) and operation in waits:
-                clock.pause()
-            try:
+            with contextlib.ExitStack() as stack:
+                if isinstance(operation, str) and operation in waits:
+                    stack.enter_context(clock.standing())
                 reply = await answer(fields) if fields is not None else None
-            finally:
-                clock.resume()
             refused = {"refused": "the call is not a JSON object, or has over a million values"}
             data = json.dumps(refused if reply is None else reply).encode()
             if len(data) > MAX_BODY:
@@ -243,7 +241,7 @@ class Guest:
             raise LostError("broken")
         return result
 
-    async def _until_stopped(self, running: _Running, clock: _Clock, cancel: asyncio.Event) -> None:
+    async def _until_stopped(self, running: _Running, clock: Clock, cancel: asyncio.Event) -> None:
         """Wait for the end of a turn, or for the time to end it.
 
         Raises:
@@ -340,23 +338,34 @@ class Guest:
             self.scratch = -1
 
 
-class _Clock:
-    """A deadline that stands still while the guest waits for the server."""
+class Clock:
+    """A deadline that stands still while the guest waits for the server.
+
+    Args:
+        seconds: that guest code may run.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
-        self._paused: float | None = None
+        self._since = 0.0
+        self._holders = 0
 
-    def pause(self) -> None:
-        self._paused = time.monotonic()
-
-    def resume(self) -> None:
-        if self._paused is not None:
-            self._end += time.monotonic() - self._paused
-            self._paused = None
+    @contextlib.contextmanager
+    def standing(self) -> Iterator[None]:
+        """Let no time pass during the block; blocks may overlap."""
+        self._holders += 1
+        if self._holders == 1:
+            self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._end += time.monotonic() - self._since
 
     def left(self) -> float:
-        if self._paused is not None:
+        """Seconds that are left; while it stands still, when to look again."""
+        if self._holders:
             return 1.0
         return self._end - time.monotonic()
 

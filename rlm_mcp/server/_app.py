@@ -7,13 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..lm import SubModel, choose, open_model
+from ..lm import AGENT, HOW_TO_SET, SubModel, choose, open_model
 from ..loaders import Roots
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
 from ..space import Spaces
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
+from ._suspended import Suspended
+
+UNSET = f"\nYou are asked because no sub-model is set. {HOW_TO_SET}"
+UNLISTED = (
+    "\nIf your client offers no tool answer_sub_llm: it is listed where RLM_MCP_SUB_MODEL or "
+    'RLM_MCP_ROOT_MODEL is `agent`. spaces(action="close") ends the code too.'
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class App:
         model: answers sub-LLM calls.
         model_name: its name in litellm's notation, or `agent`.
         recorder: keeps what happens.
+        suspended: the calls that wait for the calling agent's answers.
     """
 
     settings: Settings
@@ -37,9 +45,21 @@ class App:
     model: SubModel
     model_name: str
     recorder: Recorder
+    suspended: Suspended
+
+    @property
+    def agent_answers(self) -> bool:
+        """Whether the calling agent answers what names no model."""
+        return self.model_name == AGENT
+
+    @property
+    def answer_is_listed(self) -> bool:
+        """Whether clients are offered the tool that hands in answers."""
+        return _is_listed(self.model_name, self.settings)
 
     async def close(self) -> None:
         """End every worker, and close the store and the model; may be called twice."""
+        await self.suspended.close()
         await self.spaces.close_all()
         await self.preparation.close()
         await self.model.aclose()
@@ -70,13 +90,23 @@ def make_app(
         settings.record,
         functools.partial(open_exporter, environ, texts=full) if wanted(environ) else None,
     )
+    chosen = type(model).__name__ if model else name
+    hint = "" if _is_listed(chosen, settings) else UNLISTED
+    if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
+        hint = UNSET
+    spaces = Spaces(store, preparation, settings.limits)
     preparation.start()
     return App(
         settings=settings,
         preparation=preparation,
-        spaces=Spaces(store, preparation, settings.limits),
+        spaces=spaces,
         roots=roots,
         model=model or open_model(name),
-        model_name=type(model).__name__ if model else name,
+        model_name=chosen,
+        suspended=Suspended(spaces, settings.space, hint),
         recorder=recorder,
     )
+
+
+def _is_listed(model_name: str, settings: Settings) -> bool:
+    return AGENT in (model_name, settings.root_model)

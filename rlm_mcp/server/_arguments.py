@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import BadRequestError
 
 MAX_REPLY_CHARS = 20_000
 DEFAULT_REPLY_CHARS = 8_000
+MAX_ANSWERS = 10_000
+"""In one call of `answer_sub_llm`: as many as one map may ask for."""
 
 SpaceName = Annotated[str | None, Field(description="the space; left out: this session's")]
 MaxChars = Annotated[
@@ -82,6 +85,36 @@ class SubLLM(_Arguments):
     ] = None
     model: Annotated[str | None, Field(description="another model than the configured one")] = None
     concurrency: Annotated[int | None, Field(ge=1, le=256)] = None
+
+
+def _by_id(given: object) -> object:
+    """Answers as a dict, also where a client sends them as text or as a list of pairs."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            raise ValueError("give an object: question id -> answer") from None
+    if isinstance(given, list):
+        if not all(isinstance(item, dict) and {"id", "answer"} == item.keys() for item in given):
+            raise ValueError('in a list each item is {"id": ..., "answer": ...}')
+        found = {str(item["id"]): item["answer"] for item in given}
+        if len(found) < len(given):
+            raise ValueError("an id stands twice in the list")
+        given = found
+    if isinstance(given, dict) and len(given) > MAX_ANSWERS:
+        raise ValueError(f"{len(given):,} answers; at most {MAX_ANSWERS:,} in one call")
+    return given
+
+
+class AnswerSubLLM(_Arguments):
+    """Arguments of `answer_sub_llm`."""
+
+    answers: Annotated[
+        dict[str, Any],
+        BeforeValidator(_by_id),
+        Field(description="question id -> answer: text, or JSON where a schema is asked for"),
+    ]
+    cancel: Annotated[bool, Field(description="end the code that asks instead")] = False
 
 
 class SaveVariable(_Arguments):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -11,16 +12,18 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import InFlight, SubModel, Usage
+from ..lm import AGENT, InFlight, Questions, SubModel, Usage
 from ..loaders import Bundle, inline, open_source, open_target
 from ..sandbox import Answer
-from ..space import Space
+from ..space import WAITS, Space
 from . import _arguments as args
 from . import _render as render
 from ._app import App
 from ._operations import OPERATIONS
 from ._progress import Progress
+from ._questions_text import PEEKED, peeked
 from ._recording import Recording
+from ._reply import Reply
 
 _COPY = "space:"
 
@@ -33,6 +36,8 @@ class Call:
         app: the server's parts.
         progress: to the client.
         recording: what the call leaves in the record.
+        questions: what the call asks the calling agent.
+        stop: ends the code that it runs, in order, when it is set.
     """
 
     app: App
@@ -40,6 +45,8 @@ class Call:
     recording: Recording = field(default_factory=Recording)
     usages: list[Usage] = field(default_factory=list)
     in_flight: InFlight | None = None
+    questions: Questions = field(default_factory=Questions)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def usage(self) -> Usage:
@@ -64,6 +71,11 @@ class Call:
         """What answers the sub-LLM calls that this call makes in a space."""
         return self.recording.model(self.app.model)
 
+    @property
+    def unbounded(self) -> frozenset[str | None]:
+        """The models, `None` for the default, that the calling agent answers for."""
+        return frozenset({AGENT, None} if self.app.agent_answers else {AGENT})
+
     def answer(self, space: Space) -> Answer:
         """Answers what the guest code of a space asks, and counts what that costs."""
 
@@ -72,8 +84,10 @@ class Call:
             operation = OPERATIONS.get(name) if isinstance(name, str) else None
             if operation is None:
                 return {"refused": f"the server does not know {str(name)[:80]!r}"}
+            waits = self.questions.guest_waiting() if name in WAITS else contextlib.nullcontext()
             try:
-                return await operation(self, space, fields)
+                with self.questions.asked_here(), waits:
+                    return await operation(self, space, fields)
             except RlmError as error:
                 return {"refused": str(error)}
 
@@ -137,6 +151,7 @@ async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
         timeout_s=given.timeout_s,
         keep_chars=given.max_chars,
         answer=call.answer(space),
+        cancel=call.stop,
     )
     call.recording.executed(execution)
     text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
@@ -146,17 +161,19 @@ async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
 async def peek(call: Call, given: args.Peek) -> str:
     """Look at a part of a variable."""
     space = await call.space(given.space)
-    return render.clean(
-        await space.peek(
-            target=given.target,
-            start=given.start,
-            length=given.length,
-            unit=given.unit,
-            find=given.find,
-            context=given.context,
-            max_chars=given.max_chars,
-        )
-    )
+    request = {
+        "target": given.target,
+        "start": given.start,
+        "length": given.length,
+        "unit": given.unit,
+        "find": given.find,
+        "context": given.context,
+        "max_chars": given.max_chars,
+    }
+    questions = peeked(given.target, call.app.suspended.open(space.handle))
+    if questions:
+        return render.clean(await space.peek_beside(PEEKED, questions, **request))
+    return render.clean(await space.peek(**request))
 
 
 async def sub_llm(call: Call, given: args.SubLLM) -> str:
@@ -171,12 +188,18 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
         "concurrency": given.concurrency,
     }
     try:
-        loaded = await space.ask(into, request, call.answer(space))
+        loaded = await space.ask(into, request, call.answer(space), call.stop)
     except BadRequestError as error:
         if not call.usage.calls:
             raise
         raise BadRequestError(f"{error}\n[{render.usage_text(call.usage)}]") from error
     return render.loaded_text(into, loaded, space.handle, {}, [], call.usage)
+
+
+async def answer_sub_llm(call: Call, given: args.AnswerSubLLM) -> Reply:
+    """Hand in answers to what suspended code asks."""
+    handle = given.space or call.app.settings.space
+    return await call.app.suspended.answer(handle, given.answers, given.cancel)
 
 
 async def save_variable(call: Call, given: args.SaveVariable) -> str:
@@ -210,7 +233,8 @@ async def _list(call: Call, _given: args.SpacesCall) -> str:
 async def _info(call: Call, given: args.SpacesCall) -> str:
     space = await call.space(given.space)
     variables = await space.variables(100)
-    await space.settled()
+    if space.suspension is None:
+        await space.settled()
     app = call.app
     history = await asyncio.to_thread(app.spaces.store.history, space.handle)
     checkpoints = await asyncio.to_thread(app.spaces.store.checkpoints, space.handle)

@@ -8,9 +8,10 @@ refusal.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..lm import InFlight, Progress, Usage, answer_guest, estimate_guest
+from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
         call.usages[number] = progress.usage
         _say(call, progress)
 
-    return await answer_guest(fields, call.model(space), tell)
+    limits = CallLimits(unbounded=call.unbounded)
+    return await answer_guest(fields, call.model(space), tell, limits)
 
 
 async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +48,10 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
         _say(call, progress)
 
     if call.in_flight is None:
-        call.in_flight = InFlight(call.model(space), tell)
+        limits = CallLimits()
+        if None in call.unbounded:
+            limits = replace(limits, max_in_flight=limits.max_requests)
+        call.in_flight = InFlight(call.model(space), tell, limits)
     return await call.in_flight.wait(fields)
 
 

@@ -144,6 +144,7 @@ def list_text(spaces: Sequence[SpaceInfo], default: str) -> str:
     for info in spaces[:50]:
         row = info.row
         state = f"busy with {info.doing}" if info.doing else "open" if info.open else "closed"
+        state = f"suspended, {info.suspended}" if info.suspended else state
         mark = " (this session's)" if row.handle == default else ""
         origin = f", fork of {row.origin}" if row.origin else ""
         lines.append(
@@ -165,9 +166,10 @@ def info_text(
 ) -> str:
     """The reply to `spaces(action="info")`."""
     head = info.row.head
+    state = f"suspended, {info.suspended}; this is its last commit: " if info.suspended else ""
     lines = [
-        f"space {info.row.handle}: {head.execution} executions, memory {_size(head.size)} of "
-        f"{memory_mb:,} MB, sub-model {model}",
+        f"space {info.row.handle}: {state}{head.execution} executions, memory "
+        f"{_size(head.size)} of {memory_mb:,} MB, sub-model {model}",
         f"variables ({len(variables)}):" if variables else "no variables",
         *(f"  {variable.name}: {clean(variable.brief)}" for variable in variables),
         "history, newest first (commit: what made it):",

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from . import _arguments as args
 from . import _handlers as handlers
+from ._reply import Replied
 
 INSTRUCTIONS = """\
 A persistent Python variable space for data larger than your context. Reach for it when a file, \
@@ -30,6 +31,14 @@ There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
 and a space survives restarts."""
 
+INSTRUCTIONS_FOR_AGENT = """
+No sub-model is set, so YOU answer sub_llm: the call returns a list of questions with ids while \
+the code waits; hand the answers in with answer_sub_llm(answers={"q1": "..."}), and the code goes \
+on where it stood. For many or long questions use subagents, in parallel."""
+"""What is added to them where the calling agent answers."""
+ANSWER = "answer_sub_llm"
+"""The tool that is listed only there."""
+
 
 @dataclass(frozen=True)
 class ToolEntry:
@@ -38,19 +47,22 @@ class ToolEntry:
     Args:
         tool: as it is listed.
         arguments: checks the arguments.
-        handler: returns the reply, or the reply and whether it is an error.
+        handler: carries the call out and returns the reply.
+        asks: whether what it runs may ask the calling agent.
     """
 
     tool: Tool
     arguments: type[BaseModel]
-    handler: Callable[..., Awaitable[str | tuple[str, bool]]]
+    handler: Callable[..., Awaitable[Replied]]
+    asks: bool
 
 
 def _entry(
     arguments: type[BaseModel],
-    handler: Callable[..., Awaitable[str | tuple[str, bool]]],
+    handler: Callable[..., Awaitable[Replied]],
     description: str,
     *,
+    asks: bool = False,
     reads: bool = False,
     destroys: bool = False,
     open_world: bool = False,
@@ -70,6 +82,7 @@ def _entry(
         ),
         arguments,
         handler,
+        asks,
     )
 
 
@@ -111,6 +124,7 @@ TOOLS: dict[str, ToolEntry] = {
             "await works at the top level: asyncio.gather(*(asub_llm(p) for p in prompts)). "
             "Print little: long output is cut, all of it stays in Out[n]. After a timeout, "
             "variables and partial output are kept.",
+            asks=True,
         ),
         _entry(
             args.Peek,
@@ -128,7 +142,15 @@ TOOLS: dict[str, ToolEntry] = {
             "for each item of a list variable, concurrently, {{item}} standing for it. The "
             "answers are stored in the variable `into` (a list with over); the reply is a "
             "preview, and what the calls cost.",
+            asks=True,
             open_world=True,
+        ),
+        _entry(
+            args.AnswerSubLLM,
+            handlers.answer_sub_llm,
+            "Answer the questions that suspended code asks of you: all at once or some at a time, "
+            "also from several subagents. When none is left the code goes on, and its result is "
+            "the reply. answers={} shows what is open, or the result again.",
         ),
         _entry(
             args.SaveVariable,

@@ -2,9 +2,10 @@
 
 from ._space import Space
 from ._spaces import SpaceInfo, Spaces, check_handle, new_handle
-from ._values import Change, Execution, Limits, Loaded, Variable
+from ._values import WAITS, Change, Execution, Limits, Loaded, Suspension, Variable
 
 __all__ = [
+    "WAITS",
     "Change",
     "Execution",
     "Limits",
@@ -12,6 +13,7 @@ __all__ = [
     "Space",
     "SpaceInfo",
     "Spaces",
+    "Suspension",
     "Variable",
     "check_handle",
     "new_handle",

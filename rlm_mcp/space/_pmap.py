@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..errors import RlmError
-from ..sandbox import Answer, Guest, LostError, WorkerDiedError
+from ..sandbox import Answer, Clock, Guest, LostError, WorkerDiedError
 from ._values import WAITS
 
 MAX_ITEMS = 100_000
@@ -31,7 +32,7 @@ def available_cores() -> int:
 
 
 async def run_pmap(
-    fields: dict[str, Any], fork: Fork, answer: Answer, seconds: float
+    fields: dict[str, Any], fork: Fork, answer: Answer, seconds: float, clock: Clock
 ) -> dict[str, Any]:
     """Carry out a `pmap` that guest code asked for.
 
@@ -40,6 +41,7 @@ async def run_pmap(
         fork: opens a fork of the space; closed here.
         answer: answers what the function asks of the server.
         seconds: for one fork; the execution that waits has its own deadline.
+        clock: that deadline; it stands still while every fork waits for a model.
 
     Returns:
         `results`, or `refused` with the reason.
@@ -58,6 +60,11 @@ async def run_pmap(
     step = max(1, len(items) // (count * CHUNKS_PER_FORK))
     starts = iter(range(0, len(items), step))
     room = MAX_BYTES
+    busy = _Busy(clock)
+
+    async def answer_fork(fields: dict[str, Any]) -> dict[str, Any]:
+        with busy.less() if fields.get("op") in WAITS else contextlib.nullcontext():
+            return await answer(fields)
 
     async def work() -> None:
         nonlocal room
@@ -71,7 +78,9 @@ async def run_pmap(
                     "op": "pmap_items", "shared": shared, "items": chunk, "reseed": fresh,
                 }  # fmt: skip
                 try:
-                    found = await guest.turn(request, seconds=seconds, answer=answer, waits=WAITS)
+                    found = await guest.turn(
+                        request, seconds=seconds, answer=answer_fork, waits=WAITS
+                    )
                     done = _checked(found, len(chunk))
                 except (LostError, WorkerDiedError) as error:
                     done = [("text", f"the fork was lost ({error})")] * len(chunk)
@@ -85,14 +94,54 @@ async def run_pmap(
             if guest is not None:
                 await guest.close()
 
+    async def work_counted() -> None:
+        with busy.more():
+            await work()
+
     refused = ""
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(count):
-                group.create_task(work())
+                group.create_task(work_counted())
     except* RlmError as failures:
         refused = f"pmap could not run: {failures.exceptions[0]}"
+    finally:
+        busy.close()
     return {"refused": refused} if refused else {"results": results}
+
+
+class _Busy:
+    """Counts the forks that run code; while none does, a clock stands still."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._count = 0
+        self._standing = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def more(self) -> Iterator[None]:
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    @contextlib.contextmanager
+    def less(self) -> Iterator[None]:
+        self._add(-1)
+        try:
+            yield
+        finally:
+            self._add(1)
+
+    def close(self) -> None:
+        self._standing.close()
+
+    def _add(self, change: int) -> None:
+        self._count += change
+        self.close()
+        if not self._count:
+            self._standing.enter_context(self._clock.standing())
 
 
 def _checked(found: dict[str, Any], count: int) -> list[Result]:

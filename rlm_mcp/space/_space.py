@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import BadRequestError, RlmError, SandboxError, SpaceError, StoreError
 from ..sandbox import (
     Answer,
+    Clock,
     Guest,
     LostError,
     Preparation,
@@ -25,7 +27,7 @@ from ..store import Commit, Store, Writer
 from ._keeper import Keeper
 from ._pmap import run_pmap
 from ._results import KEPT, execution_of, label_of, texts_of, variables_of, why_lost
-from ._values import WAITS, Execution, Limits, Loaded, Variable
+from ._values import WAITS, Execution, Limits, Loaded, Suspension, Variable
 
 _T = TypeVar("_T")
 
@@ -70,6 +72,7 @@ class Space:
         self.last_used = time.monotonic()
         self.doing: str | None = None
         """What it is busy with, or `None`."""
+        self._suspension: Suspension | None = None
         self._store = store
         self._writer = writer
         self._limits = limits
@@ -77,6 +80,8 @@ class Space:
         self._keeper = Keeper(handle, store, writer, preparation, limits, guest_id)
         self._lost = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._queued: dict[asyncio.Task[Any], str | None] = {}
+        """What waits for its turn, and why it is refused if it is."""
 
     # What callers do ---------------------------------------------------------------------
 
@@ -87,6 +92,7 @@ class Space:
         timeout_s: float,
         keep_chars: int,
         answer: Answer = refuse_calls,
+        cancel: asyncio.Event | None = None,
     ) -> Execution:
         """Run code.
 
@@ -95,6 +101,7 @@ class Space:
             timeout_s: for the code, in seconds; waiting for sub-LLM calls does not count.
             keep_chars: characters of output to return of its beginning, and of its end.
             answer: answers what the code asks of the server.
+            cancel: when set, the code is stopped.
 
         Raises:
             RlmError: the space cannot run anything now.
@@ -109,14 +116,17 @@ class Space:
             request = {"op": "exec", "code": code, "number": number, "keep_chars": keep_chars}
             notes = keeper.take_trouble()
             head = keeper.head.id
+            clock = Clock(seconds)
 
             async def answer_all(fields: dict[str, Any]) -> dict[str, Any]:
                 if fields.get("op") != PMAP:
                     return await answer(fields)
-                return await run_pmap(fields, lambda: keeper.read_only(head), answer, seconds)
+                return await run_pmap(
+                    fields, lambda: keeper.read_only(head), answer, seconds, clock
+                )
 
             try:
-                result = await self._turn(guest, request, seconds, cancel, answer_all)
+                result = await self._turn(guest, request, clock, cancel, answer_all)
             except LostError as error:
                 notes += self._also_lost()
                 await keeper.drop()
@@ -132,7 +142,7 @@ class Space:
             saved = await keeper.save(label_of(code), number)
             return replace(execution, notes=execution.notes + saved, saved=self._limits.sync)
 
-        return await self._operate("an execution", run)
+        return await self._operate("an execution", run, cancel)
 
     async def load(
         self,
@@ -166,19 +176,28 @@ class Space:
         }  # fmt: skip
         return await self._set(f"a load of `{name}`", f"load {name}", request, source=source)
 
-    async def ask(self, into: str, request: dict[str, Any], answer: Answer) -> Loaded:
+    async def ask(
+        self,
+        into: str,
+        request: dict[str, Any],
+        answer: Answer,
+        cancel: asyncio.Event | None = None,
+    ) -> Loaded:
         """Set a variable to what sub-LLM calls answer.
 
         Args:
             into: the variable.
             request: the template and its arguments, for `rlm_guest._llm`.
             answer: asks the model.
+            cancel: when set, it is given up.
 
         Raises:
             BadRequestError: a call failed or the template is wrong.
         """
         request = {"op": "ask", "into": into, **request}
-        return await self._set(f"sub-LLM calls into `{into}`", f"ask {into}", request, answer)
+        return await self._set(
+            f"sub-LLM calls into `{into}`", f"ask {into}", request, answer, cancel=cancel
+        )
 
     async def _set(
         self,
@@ -187,6 +206,7 @@ class Space:
         request: dict[str, Any],
         answer: Answer = refuse_calls,
         source: int | None = None,
+        cancel: asyncio.Event | None = None,
     ) -> Loaded:
         async def run(cancel: asyncio.Event) -> Loaded:
             keeper = self._keeper
@@ -198,7 +218,7 @@ class Space:
             found = (*notes, *texts_of(result.get("notes")), *saved)
             return Loaded(text_of(result.get("preview"), KEPT), found, time.monotonic() - begin)
 
-        return await self._operate(doing, run)
+        return await self._operate(doing, run, cancel)
 
     async def copy_to(self, other: Space, target: str, name: str) -> Loaded:
         """Copy a value of this space into a variable of another.
@@ -237,15 +257,18 @@ class Space:
         Raises:
             BadRequestError: the target or the range is wrong.
         """
-        if self._lock.locked():
+        if self._lock.locked() and self.suspension is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BUSY_SECONDS):
                     async with self._lock:
                         pass
-            if self._lock.locked():
-                text = await self._peek_at_last_commit(request)
-                doing = self.doing or "another call"
-                return f"{text}\n[the space is busy with {doing}: this is its last commit]"
+        if self._lock.locked() or self.suspension is not None:
+            result = await self._at_last_commit({"op": "peek", **request})
+            state = f"busy with {self.doing or 'another call'}"
+            if self.suspension is not None:
+                state = f"suspended, {self.suspension.brief()}"
+            text = text_of(result.get("text"), KEPT)
+            return f"{text}\n[the space is {state}: this is its last commit]"
 
         async def run(cancel: asyncio.Event) -> str:
             guest = await self._keeper.ready()
@@ -255,19 +278,48 @@ class Space:
 
         return await self._operate("a peek", run)
 
-    async def _peek_at_last_commit(self, request: dict[str, Any]) -> str:
+    async def peek_beside(self, name: str, value: object, **request: Any) -> str:
+        """Look at part of a value that the space does not hold, as `peek` looks at a variable.
+
+        Args:
+            name: that the target begins with.
+            value: of JSON.
+            request: as for `peek`.
+
+        Raises:
+            BadRequestError: the target or the range is wrong.
+        """
+        descriptor = scratch_file()
+        try:
+            data = await asyncio.to_thread(lambda: json.dumps(value).encode())
+            await asyncio.to_thread(_write, descriptor, data)
+            load = {
+                "op": "load", "name": name, "size": len(data), "entries": [(name, 0, len(data))],
+                "kind": "inline", "format": "json", "hint": "",
+            }  # fmt: skip
+            result = await self._at_last_commit(load, {"op": "peek", **request}, source=descriptor)
+        finally:
+            os.close(descriptor)
+        return text_of(result.get("text"), KEPT)
+
+    async def _at_last_commit(
+        self, *requests: dict[str, Any], source: int | None = None
+    ) -> dict[str, Any]:
+        """Run turns on a copy of the last commit, of which nothing is kept; the last's result."""
         row = self._store.space(self.handle)
         assert row is not None
+        result: dict[str, Any] = {}
         guest = await self._keeper.read_only(row.head.id)
         try:
-            result = await guest.turn({"op": "peek", **request}, seconds=QUICK_SECONDS)
+            for request in requests:
+                result = await guest.turn(request, seconds=QUICK_SECONDS, source=source)
+                if "refused" in result:
+                    raise BadRequestError(text_of(result["refused"], KEPT))
         except (LostError, WorkerDiedError) as error:
             raise SandboxError("the variable cannot be shown") from error
         finally:
             await guest.close()
-        if "refused" in result:
-            raise BadRequestError(text_of(result["refused"], KEPT))
-        return text_of(result.get("text"), KEPT)
+        return result
 
     async def save(self, name: str, *, target: int, format: str, suffix: str) -> tuple[int, str]:
         """Write a variable to an open descriptor.
@@ -292,11 +344,15 @@ class Space:
         return await self._operate(f"saving `{name}`", run)
 
     async def variables(self, limit: int) -> list[Variable]:
-        """The variables of the space, each in one line."""
+        """The variables of the space, each in one line; of its last commit if it is suspended."""
+        request = {"op": "info", "limit": limit}
+        if self.suspension is not None:
+            result = await self._at_last_commit(request)
+            return variables_of(result.get("variables"), limit)
 
         async def run(cancel: asyncio.Event) -> list[Variable]:
             guest = await self._keeper.ready()
-            result = await self._quick(guest, {"op": "info", "limit": limit}, QUICK_SECONDS, cancel)
+            result = await self._quick(guest, request, QUICK_SECONDS, cancel)
             await self._keeper.back()
             return variables_of(result.get("variables"), limit)
 
@@ -330,6 +386,27 @@ class Space:
                 )
 
         await self._operate("saving", run)
+
+    def suspend(self, suspension: Suspension) -> None:
+        """Say that the code waits for its own caller, until `resume`.
+
+        What waits for its turn is refused, and so is what comes: the one whom it waits for may
+        be the one who calls.
+        """
+        self._suspension = suspension
+        for task in self._queued:
+            self._queued[task] = suspension.refusal()
+            task.cancel()
+
+    def resume(self) -> None:
+        """Say that the code goes on."""
+        self._suspension = None
+
+    @property
+    def suspension(self) -> Suspension | None:
+        """What its code waits for, if that comes from its own caller."""
+        suspension = self._suspension
+        return suspension if suspension is not None and suspension.waits else None
 
     @property
     def base(self) -> int:
@@ -385,13 +462,18 @@ class Space:
             "lost too",
         )
 
-    async def _operate(self, doing: str, run: Callable[[asyncio.Event], Awaitable[_T]]) -> _T:
+    async def _operate(
+        self,
+        doing: str,
+        run: Callable[[asyncio.Event], Awaitable[_T]],
+        cancel: asyncio.Event | None = None,
+    ) -> _T:
         """Carry out one operation after those before it.
 
         It runs in a task of its own: a caller that goes away stops the code, in order, and
         leaves the space whole.
         """
-        cancel = asyncio.Event()
+        cancel = cancel or asyncio.Event()
         task = asyncio.ensure_future(self._in_order(doing, run, cancel))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -405,7 +487,7 @@ class Space:
     async def _in_order(
         self, doing: str, run: Callable[[asyncio.Event], Awaitable[_T]], cancel: asyncio.Event
     ) -> _T:
-        async with self._lock:
+        async with self._in_turn():
             if cancel.is_set():
                 raise SpaceError("the call was cancelled before it began")
             self.doing = doing
@@ -421,11 +503,34 @@ class Space:
                 self.doing = None
                 self.last_used = time.monotonic()
 
+    @contextlib.asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Hold the lock; refused if the space is suspended, or becomes so before its turn."""
+        if self.suspension is not None:
+            raise SpaceError(self.suspension.refusal())
+        task = asyncio.current_task()
+        assert task is not None
+        self._queued[task] = None
+        try:
+            await self._lock.acquire()
+        except asyncio.CancelledError:
+            refusal = self._queued[task]
+            if refusal is None:
+                raise
+            task.uncancel()
+            raise SpaceError(refusal) from None
+        finally:
+            del self._queued[task]
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     async def _turn(
         self,
         guest: Guest,
         request: dict[str, Any],
-        seconds: float,
+        seconds: float | Clock,
         cancel: asyncio.Event,
         answer: Answer = refuse_calls,
         source: int | None = None,
@@ -467,6 +572,11 @@ class Space:
             await self._keeper.back()
             raise BadRequestError(text_of(result["refused"], KEPT))
         return result
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
 
 
 def _forget_result(task: asyncio.Future[Any]) -> None:

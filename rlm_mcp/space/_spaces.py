@@ -32,12 +32,14 @@ class SpaceInfo:
         open: whether this server has it open.
         running: whether it has a worker.
         doing: what it is busy with, or `None`.
+        suspended: what its code waits for, or `None`.
     """
 
     row: SpaceRow
     open: bool
     running: bool
     doing: str | None
+    suspended: str | None = None
 
 
 class Spaces:
@@ -190,13 +192,17 @@ class Spaces:
         """
         new = check_handle(new) if new is not None else new_handle()
         source = self._open.get(handle)
-        if source is not None and source.doing is None:
+        if source is not None and source.doing is None and source.suspension is None:
             await source.settled()
         if self.store.space(handle) is None:
             raise SpaceError(self._unknown(handle))
         found = await asyncio.to_thread(self.store.fork, handle, new, commit)
         space, _ = await self.open(new)
         return space, found
+
+    def find(self, handle: str) -> Space | None:
+        """A space if it is open."""
+        return self._open.get(handle)
 
     def doing(self, handle: str) -> str | None:
         """What a space is busy with, or `None`."""
@@ -208,8 +214,11 @@ class Spaces:
         found = []
         for row in self.store.spaces():
             space = self._open.get(row.handle)
-            running, doing = (space.running, space.doing) if space else (False, None)
-            found.append(SpaceInfo(row, space is not None, running, doing))
+            if space is None:
+                found.append(SpaceInfo(row, False, False, None))
+                continue
+            suspended = space.suspension.brief() if space.suspension else None
+            found.append(SpaceInfo(row, True, space.running, space.doing, suspended))
         return found
 
     def info(self, handle: str) -> SpaceInfo:

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_llm_estimate", "sub_rlm"})
 """Operations in which guest code waits for a model, so that its deadline stands still. The first
 estimate may wait for the tables of prices to be loaded."""
+
+
+class Suspension(Protocol):
+    """Why a space can do nothing for now: its code waits for its own caller."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether that is still so."""
+        ...
+
+    def brief(self) -> str:
+        """What it waits for, in some words."""
+        ...
+
+    def refusal(self) -> str:
+        """What a caller is told that wants something else of it."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,14 @@ def test_a_damaged_store_is_a_problem(command: Command, tmp_path: Path) -> None:
     assert "from a backup" in shown.stdout
 
 
+def test_without_a_model_it_says_that_the_agent_answers(command: Command) -> None:
+    shown = command("doctor")
+    assert "agent: the calling agent answers sub_llm itself (from: no key)" in shown.stdout
+    assert "set RLM_MCP_SUB_MODEL" in shown.stdout
+    shown = command("doctor", RLM_MCP_SUB_MODEL="agent")
+    assert "itself (from: RLM_MCP_SUB_MODEL)" in shown.stdout
+
+
 def test_a_key_is_named_and_never_shown(command: Command) -> None:
     shown = command("doctor", ANTHROPIC_API_KEY="sk-do-not-show-me")
     assert shown.returncode == 0, shown.stdout

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rlm_mcp.lm import ScriptedModel
 from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
@@ -61,7 +62,8 @@ class Arena:
 @pytest.fixture
 async def arena(connect: Connect) -> AsyncIterator[Arena]:
     """A server with little memory for each space."""
-    async with connect(limits=Limits(memory_mb=256)) as agent:
+    model = ScriptedModel(lambda request: "ok")
+    async with connect(model, limits=Limits(memory_mb=256)) as agent:
         await agent.call("spaces", action="open", space="neighbour")
         await agent.run("mine = [1, 2, 3]", space="neighbour")
         await agent.run("kept = 41")

@@ -13,7 +13,6 @@ from rlm_mcp.errors import BadRequestError, SubLLMError
 from rlm_mcp.lm import (
     Answer,
     CallLimits,
-    NoModel,
     Progress,
     Prompt,
     Request,
@@ -22,7 +21,6 @@ from rlm_mcp.lm import (
     answer_guest,
     ask_all,
     choose,
-    open_model,
 )
 
 pytestmark = pytest.mark.anyio
@@ -49,14 +47,6 @@ async def test_the_model_is_the_setting_then_the_first_provider_with_a_key(
     setting: str | None, environ: dict[str, str], chosen: str
 ) -> None:
     assert choose(setting, environ) == chosen
-
-
-async def test_without_a_model_the_error_says_what_to_set() -> None:
-    model = open_model("agent")
-    assert isinstance(model, NoModel)
-    with pytest.raises(SubLLMError, match=r"Set RLM_MCP_SUB_MODEL.*ollama_chat/") as caught:
-        await model.ask(Request(Prompt("hello")))
-    assert caught.value.kind == "no_model"
 
 
 async def test_a_scripted_model_answers_in_order_and_then_fails() -> None:

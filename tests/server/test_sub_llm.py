@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -116,21 +115,6 @@ async def test_calls_that_cannot_be_made_say_what_is_wrong(connect: Connect) -> 
         ):
             assert expected in await agent.fails("exec_code", code=code), code
         assert model.requests == []
-
-
-async def test_without_a_model_the_error_says_what_to_set(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in list(os.environ):
-        if name.endswith("_API_KEY"):
-            monkeypatch.delenv(name)
-    async with connect() as agent:
-        for text in (
-            await agent.fails("exec_code", code="sub_llm('x')"),
-            await agent.fails("sub_llm", prompt="x", into="r"),
-        ):
-            assert "RLM_MCP_SUB_MODEL" in text
-            assert "ANTHROPIC_API_KEY" in text
 
 
 async def test_a_real_server_is_asked_through_litellm(
