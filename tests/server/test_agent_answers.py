@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from ..conftest import Agent, Connect, Reply
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
 ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
@@ -182,6 +184,20 @@ async def test_code_that_awaits_asks_everything_at_once(asked: Agent) -> None:
     again = shown(text)
     assert again == {f"q{121 + i}": f"then A{i}" for i in range(120)}
     assert "=> (120, 'B')" in await answer(asked, dict.fromkeys(again, "B"))
+
+
+async def test_images_are_shown_and_what_cannot_be_is_refused(asked: Agent) -> None:
+    await asked.run(f"img = {PNG!r}; pdf = b'%PDF-1.7 x'")
+    code = "sub_llm(['What is this?', img])"
+    result = await asked.client.call_tool("exec_code", {"code": code})
+    text, image = result.content
+    assert text.type == "text"
+    assert "1 image (image/png" in text.text
+    assert image.type == "image"
+    assert base64.b64decode(image.data) == PNG
+    assert "=> 'a dot'" in await answer(asked, {"q1": "a dot"})
+    text_of_error = await asked.fails("exec_code", code="sub_llm(['Read it.', pdf])")
+    assert "cannot be shown application/pdf" in text_of_error
 
 
 async def test_the_tool_asks_in_the_same_way(asked: Agent) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 import anyio
 import pytest
@@ -362,17 +361,6 @@ async def test_what_code_does_to_asyncio_is_undone(agent: Agent) -> None:
         await agent.call("exec_code", code=f"import asyncio\n{harm}")
         assert "=> 7" in await agent.run("await asyncio.sleep(0, 7)"), harm
         assert "=> 8" in await agent.run("asyncio.run(asyncio.sleep(0, 8))"), harm
-
-
-async def test_without_a_model_an_awaited_call_says_what_to_set(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in list(os.environ):
-        if name.endswith("_API_KEY"):
-            monkeypatch.delenv(name)
-    async with connect() as agent:
-        text = await agent.fails("exec_code", code="await asub_llm('x')")
-        assert "RLM_MCP_SUB_MODEL" in text
 
 
 async def test_one_bad_prompt_of_a_gather_fails_alone(connect: Connect) -> None:
