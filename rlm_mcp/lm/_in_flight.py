@@ -39,7 +39,7 @@ _FEW, _FEW_CHARS = 20, 100_000
 class _Wait(Strict):
     owner: Annotated[str, Field(min_length=1, max_length=64)]
     new: list[Any]
-    cancel: list[int]
+    cancel: Annotated[list[int], Field(max_length=20_000)]
     timeout: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None
 
 
