@@ -44,20 +44,21 @@ class Call:
     progress: Progress
     recording: Recording = field(default_factory=Recording)
     usages: list[Usage] = field(default_factory=list)
-    in_flight: InFlight | None = None
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
+    """Sub-LLM calls that code awaits, by the handle of the space it runs in."""
     questions: Questions = field(default_factory=Questions)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def usage(self) -> Usage:
         """What all sub-LLM calls of this call used."""
-        awaited = self.in_flight.usage if self.in_flight is not None else Usage()
-        return sum(self.usages, awaited)
+        awaited = (calls.usage for calls in self.in_flight.values())
+        return sum((*self.usages, *awaited), Usage())
 
     def close(self) -> None:
         """End the sub-LLM calls that nobody waits for any more."""
-        if self.in_flight is not None:
-            self.in_flight.close()
+        for calls in self.in_flight.values():
+            calls.close()
 
     async def space(self, name: str | None) -> Space:
         """The space of the call, ready."""

@@ -47,12 +47,13 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
     async def tell(progress: Progress) -> None:
         _say(call, progress)
 
-    if call.in_flight is None:
+    calls = call.in_flight.get(space.handle)
+    if calls is None:
         limits = CallLimits()
         if None in call.unbounded:
             limits = replace(limits, max_in_flight=limits.max_requests)
-        call.in_flight = InFlight(call.model(space), tell, limits)
-    return await call.in_flight.wait(fields)
+        calls = call.in_flight[space.handle] = InFlight(call.model(space), tell, limits)
+    return await calls.wait(fields)
 
 
 async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
