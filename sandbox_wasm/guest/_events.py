@@ -88,10 +88,13 @@ class EventLoop(_BaseLoop):  # type: ignore[misc]
 def _asynchronous(func: Any, args: tuple[Any, ...]) -> Coroutine[Any, Any, Any] | None:
     """What can be awaited in place of a call that would block, if there is such a thing."""
     words: dict[str, Any] = {}
-    while isinstance(func, functools.partial):
-        func, args, words = func.func, (*func.args, *args), {**func.keywords, **words}
-    if isinstance(getattr(func, "__self__", None), contextvars.Context) and args:
-        func, args = args[0], args[1:]  # as asyncio.to_thread has it called
+    while True:
+        if isinstance(func, functools.partial):
+            func, args, words = func.func, (*func.args, *args), {**func.keywords, **words}
+        elif isinstance(getattr(func, "__self__", None), contextvars.Context) and args:
+            func, args = args[0], args[1:]  # as asyncio.to_thread has it called
+        else:
+            break
     same = asynchronous.get(func) if isinstance(func, FunctionType) else None
     return same(*args, **words) if same is not None else None
 

@@ -68,6 +68,18 @@ async def test_gather_asks_together_and_keeps_order(connect: Connect) -> None:
         assert model.most == 50
 
 
+async def test_blocking_calls_handed_to_threads_overlap_all_the_same(connect: Connect) -> None:
+    model = Patient()
+    async with connect(model) as agent:
+        code = (
+            "import asyncio, functools\nask = functools.partial(llm_query, context='c')\n"
+            "await asyncio.gather(asyncio.to_thread(sub_llm, 'last', max_tokens=5),\n"
+            "    asyncio.to_thread(ask, 'a'))"
+        )
+        assert "=> ['<last>', '<a\\n\\n<context>\\nc\\n</context>>']" in await agent.run(code)
+        assert model.most == 2
+
+
 async def test_prompts_and_answers_that_fit_no_single_message_are_sent_in_several(
     connect: Connect,
 ) -> None:
@@ -107,6 +119,7 @@ async def test_every_form_of_await_works_at_the_top_level(connect: Connect) -> N
             ("asyncio.get_event_loop().run_until_complete(asub_llm('u'))", "'<u>'"),
             ("await asyncio.to_thread(sub_llm, 't')", "'<t>'"),
             ("await asyncio.to_thread(len, 'four')", "4"),
+            ("await asyncio.get_running_loop().run_in_executor(None, sub_llm, 'e')", "'<e>'"),
             ("with asyncio.Runner() as runner: x = runner.run(asub_llm('q'))\nx", "'<q>'"),
             ("t = asyncio.create_task(asub_llm('t'))\nawait t", "'<t>'"),
             ("async def main():\n    return await asub_llm('m')\nawait main()", "'<m>'"),
