@@ -64,6 +64,11 @@ class Cache:
         return self.folder / f"{self.module[:16]}-{guest_version()}.image"
 
     @property
+    def data(self) -> Path:
+        """The archive with matplotlib's data, which the guest reads as files."""
+        return self.folder / f"{self.module[:16]}-data.zip"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that makes what is missing."""
         return self.folder / "lock"
@@ -107,6 +112,14 @@ class Cache:
         """Write the digest of the compiled guest; it counts from then on."""
         _record(self.compiled, digest_of(self.compiled))
 
+    def has_data(self) -> bool:
+        """Whether matplotlib's data is there."""
+        return self.data.is_file() and _recorded(self.data) is not None
+
+    def record_data(self) -> None:
+        """Write the digest of matplotlib's data; it counts from then on."""
+        _record(self.data, digest_of(self.data))
+
     def remove_damaged(self) -> list[str]:
         """Remove files that are not what was written, so that they are made again.
 
@@ -117,7 +130,7 @@ class Cache:
             The names of what was removed.
         """
         removed = []
-        for path in (self.compiled, self.image):
+        for path in (self.compiled, self.image, self.data):
             if path.exists() and not _is_sound(path):
                 path.unlink(missing_ok=True)
                 _record_of(path).unlink(missing_ok=True)
@@ -149,11 +162,11 @@ class Cache:
 
     def is_ready(self) -> bool:
         """Whether nothing is missing."""
-        return self.has_compiled() and self.base_image() is not None
+        return self.has_compiled() and self.has_data() and self.base_image() is not None
 
     def clear(self) -> None:
         """Remove what this version would use, so that it is made again."""
-        for path in (self.compiled, self.image):
+        for path in (self.compiled, self.image, self.data):
             path.unlink(missing_ok=True)
             _record_of(path).unlink(missing_ok=True)
 

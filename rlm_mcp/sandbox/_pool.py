@@ -20,14 +20,22 @@ class WorkerPool:
         compiled: the compiled guest.
         library: the zip with the guest's library.
         warm: how many to keep started.
+        data: the archive with matplotlib's data, if there is one.
         compare_pages: see `WorkerProcess.start`.
     """
 
     def __init__(
-        self, compiled: Path, library: Path, warm: int = 1, *, compare_pages: bool = False
+        self,
+        compiled: Path,
+        library: Path,
+        warm: int = 1,
+        *,
+        data: Path | None = None,
+        compare_pages: bool = False,
     ) -> None:
         self._compiled = compiled
         self._library = library
+        self._data = data
         self._warm = warm
         self._compare_pages = compare_pages
         self._starting: list[asyncio.Task[WorkerProcess]] = []
@@ -47,7 +55,7 @@ class WorkerPool:
 
     async def _start(self) -> WorkerProcess:
         return await WorkerProcess.start(
-            self._compiled, self._library, compare_pages=self._compare_pages
+            self._compiled, self._library, data=self._data, compare_pages=self._compare_pages
         )
 
     async def take(self) -> WorkerProcess:

@@ -88,7 +88,11 @@ class Preparation:
         except FileNotFoundError as error:
             raise SandboxError(f"{error}; reinstall rlm-mcp") from error
         pool = WorkerPool(
-            self._cache.compiled, library, self._warm, compare_pages=self._compare_pages
+            self._cache.compiled,
+            library,
+            self._warm,
+            data=self._cache.data,
+            compare_pages=self._compare_pages,
         )
         pool.refill()
         return image, pool

@@ -56,6 +56,7 @@ class WorkerProcess:
         compiled: Path,
         library: Path,
         *,
+        data: Path | None = None,
         lock_down: bool = True,
         compare_pages: bool = False,
     ) -> WorkerProcess:
@@ -64,6 +65,7 @@ class WorkerProcess:
         Args:
             compiled: the compiled guest.
             library: the zip with the guest's library.
+            data: the archive with matplotlib's data, if the guest is to have it.
             lock_down: whether the process gives up its rights.
             compare_pages: find changed pages by comparing all, as where no kernel tells them.
 
@@ -95,17 +97,21 @@ class WorkerProcess:
         worker = cls(process, ours)
         try:
             async with asyncio.timeout(START_SECONDS):
-                descriptor = os.open(library, os.O_RDONLY)
+                descriptors = []
                 try:
+                    for path in (library, data):
+                        if path is not None:
+                            descriptors.append(os.open(path, os.O_RDONLY))
                     start = {
                         "t": "start",
                         "module": str(compiled),
                         "lock_down": lock_down,
                         "compare": compare_pages,
                     }
-                    await worker._send(start, b"", [descriptor])
+                    await worker._send(start, b"", descriptors)
                 finally:
-                    os.close(descriptor)
+                    for descriptor in descriptors:
+                        os.close(descriptor)
                 ready, _ = await worker._receive()
                 if ready.get("t") != "ready" or not isinstance(ready.get("walls"), list):
                     raise ChannelError("the worker did not say that it is ready")

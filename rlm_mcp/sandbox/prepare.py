@@ -16,10 +16,11 @@ import os
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wasmtime import Module
+from wasmtime import Engine, Module
 
 from sandbox_wasm import ARTEFACT, bootstrap_request, bootstrap_source
 from sandbox_wasm._artefact import ArtefactFiles, digest_of, locate
@@ -27,6 +28,7 @@ from sandbox_wasm._guest_code import library_count
 
 from ..errors import SandboxError
 from ..worker._engine import THREAD_STACK, load_module, make_engine
+from ..worker._files import DATA_FOLDER, GuestFiles
 from ..worker._instance import Instance
 from ..worker._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ..worker._memory import PAGE
@@ -35,6 +37,16 @@ from ._cache import BaseImage, Cache
 COMPILE_CPU_SECONDS = 91
 """Measured with wasmtime 49.0.0 on two x86-64 cores; only the progress depends on it."""
 _COMPILE_PART = 0.9
+DATA_MEMBER = "matplotlib/mpl-data.zip"
+_FONTS_SOURCE = """
+import json, os
+os.environ["MPLCONFIGDIR"] = {folder!r}
+import _host
+import matplotlib.font_manager as found
+name = f"fontlist-v{{found.FontManager.__version__}}.json"
+fonts = json.dumps(found.fontManager, cls=found._JSONEncoder)
+_host.call(b"R" + name.encode() + b"\\n" + fonts.encode())
+"""
 _BUILD_MEMORY = 1 << 30
 
 Report = Callable[[float, str], None]
@@ -63,8 +75,10 @@ def prepare(cache: Cache, report: Report, *, force: bool = False) -> None:
         try:
             if not cache.has_compiled():
                 _compile(files, cache, report)
+            if not cache.has_data():
+                _on_large_stack(lambda: _take_out_data(files, cache, report))
             if cache.base_image() is None:
-                _build_image(files, cache, report)
+                _on_large_stack(lambda: _build_image(files, cache, report))
         except OSError as error:
             raise SandboxError(
                 f"the sandbox cannot be written to {cache.folder} ({error.strerror}); "
@@ -140,6 +154,39 @@ def _compile(files: ArtefactFiles, cache: Cache, report: Report) -> None:
     cache.record_compiled()
 
 
+def _take_out_data(files: ArtefactFiles, cache: Cache, report: Report) -> None:
+    """Write the archive with matplotlib's data, which lies packed in the library's zip.
+
+    A list of the fonts is put beside them: without it each space would make one by opening them
+    all, which takes seconds.
+    """
+    report(_COMPILE_PART, "taking out the fonts")
+    with zipfile.ZipFile(files.library) as library:
+        _write_whole(cache.data, library.read(DATA_MEMBER))
+    engine = make_engine()
+    module = _loaded(engine, files, cache, report)
+    answers: list[bytes] = []
+
+    def call(frame: bytes) -> bytes:
+        answers.append(frame[1:])
+        return b""
+
+    library_file, data = (os.open(path, os.O_RDONLY) for path in (files.library, cache.data))
+    try:
+        found = GuestFiles(library_file, data)
+        with Instance(engine, module, found, call) as instance:
+            instance.limit_memory(_BUILD_MEMORY)
+            instance.turn(_FONTS_SOURCE.format(folder=f"/usr/local/lib/{DATA_FOLDER.decode()}"))
+    finally:
+        os.close(library_file)
+        os.close(data)
+    if answers:  # else each space makes its own
+        name, _, fonts = answers[0].partition(b"\n")
+        with zipfile.ZipFile(cache.data, "a", zipfile.ZIP_STORED) as archive:
+            archive.writestr(name.decode(), fonts)
+    cache.record_data()
+
+
 def _write_whole(path: Path, data: bytes | bytearray) -> None:
     part = path.with_suffix(f".part{os.getpid()}")
     try:
@@ -152,33 +199,38 @@ def _write_whole(path: Path, data: bytes | bytearray) -> None:
         part.unlink(missing_ok=True)
 
 
-def _build_image(files: ArtefactFiles, cache: Cache, report: Report) -> None:
+def _on_large_stack(work: Callable[[], None]) -> None:
+    """Do what enters the guest on a thread whose stack is large enough for it."""
     result: list[BaseException | None] = []
 
-    def build() -> None:
+    def run() -> None:
         try:
-            _build_on_this_thread(files, cache, report)
+            work()
             result.append(None)
         except BaseException as error:
             result.append(error)
 
     threading.stack_size(THREAD_STACK)
-    thread = threading.Thread(target=build)
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     if result[0] is not None:
         raise result[0]
 
 
-def _build_on_this_thread(files: ArtefactFiles, cache: Cache, report: Report) -> None:
-    engine = make_engine()
+def _loaded(engine: Engine, files: ArtefactFiles, cache: Cache, report: Report) -> Module:
     try:
-        module = load_module(engine, cache.compiled)
+        return load_module(engine, cache.compiled)
     except SandboxError:
         # Damaged, or compiled for another processor: make it again.
         cache.compiled.unlink(missing_ok=True)
         _compile(files, cache, report)
-        module = load_module(engine, cache.compiled)
+        return load_module(engine, cache.compiled)
+
+
+def _build_image(files: ArtefactFiles, cache: Cache, report: Report) -> None:
+    engine = make_engine()
+    module = _loaded(engine, files, cache, report)
     answers: list[bytes] = []
     imported = 0
     total = library_count()
@@ -201,7 +253,7 @@ def _build_on_this_thread(files: ArtefactFiles, cache: Cache, report: Report) ->
 
     library = os.open(files.library, os.O_RDONLY)
     try:
-        with Instance(engine, module, library, call) as instance:
+        with Instance(engine, module, GuestFiles(library), call) as instance:
             instance.limit_memory(_BUILD_MEMORY)
             status = instance.turn(bootstrap_source())
             if status != 0 or len(answers) != 1:

@@ -24,6 +24,7 @@ from wasmtime import Engine, Module, Trap, WasmtimeError
 from ..errors import SandboxError
 from ._channel import MAX_BODY, Header, WorkerChannel
 from ._engine import THREAD_STACK, load_module, make_engine
+from ._files import GuestFiles
 from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ._layout import Layout, Run, unpack
@@ -95,7 +96,7 @@ class _Guest:
     def prepare(self) -> None:
         """Make an instance before it is needed."""
         worker = self._worker
-        self._prepared = Instance(worker.engine, worker.module, worker.library, worker.answer_guest)
+        self._prepared = Instance(worker.engine, worker.module, worker.files, worker.answer_guest)
 
     def reopen(self) -> None:
         """Take a fresh instance and map the last commit over its memory."""
@@ -251,6 +252,7 @@ class _Guest:
         for page, count, run in pieces:
             self._map(memory, page, count, run)
         self._crumbs.clear()
+        self._instance.wasi.forget_files()
         return True
 
     def _map(self, memory: Memory, page: int, count: int, run: Run | None) -> None:
@@ -269,7 +271,7 @@ class _Worker:
         self.channel = channel
         self.engine: Engine
         self.module: Module
-        self.library = -1
+        self.files: GuestFiles
         self.dirty: DirtyPages
         self.interrupter = Interrupter()
         self.request = b""
@@ -281,7 +283,7 @@ class _Worker:
     def run(self) -> None:
         """Serve until the server closes the channel."""
         header, _, descriptors = self.channel.receive()
-        self.library = descriptors[0]
+        self.files = GuestFiles(*descriptors)
         self.engine = make_engine()
         self.module = load_module(self.engine, Path(header["module"]))
         self.dirty = DirtyPages(not header["compare"])

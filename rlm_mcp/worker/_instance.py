@@ -20,6 +20,7 @@ from wasmtime import (
 )
 from wasmtime import Memory as WasmMemory
 
+from ._files import GuestFiles
 from ._memory import WASM_PAGE, Memory
 from ._wasi import Wasi, guarded
 
@@ -32,7 +33,7 @@ class Instance:
     Args:
         engine: from `make_engine`.
         module: the compiled guest.
-        library: descriptor of the zip with the guest's library.
+        files: what the guest can open.
         call: answers what the guest asks through its door; `None` is a fault. It runs on the
             guest's thread while the guest waits.
     """
@@ -41,12 +42,12 @@ class Instance:
         self,
         engine: Engine,
         module: Module,
-        library: int,
+        files: GuestFiles,
         call: Callable[[bytes], bytes | None],
     ) -> None:
         self._store = Store(engine)
         self._call = call
-        self.wasi = Wasi(lambda: self.memory, library)
+        self.wasi = Wasi(lambda: self.memory, files)
         linker = Linker(engine)
         self.wasi.define(linker)
         i32 = ValType.i32()

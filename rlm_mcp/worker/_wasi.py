@@ -1,10 +1,11 @@
-"""WASI preview 1 for one guest: a clock, randomness, sleep, and one read-only file.
+"""WASI preview 1 for one guest: a clock, randomness, sleep, and a few read-only files.
 
-The guest's whole file system is the zip of its library, read from a descriptor that the worker
-was handed. Everything that would reach further answers with an error code, so there is no path
-of this machine that the guest can name. Written here, and not taken from wasmtime, because the
-clock must not run backwards when a space moves to another process, a sleep must end when the
-execution is stopped, and a fault in host code that touches guest memory must be ours.
+The guest's whole file system is the zip of its library and the data of matplotlib, read from
+descriptors that the worker was handed. Everything that would reach further answers with an error
+code, so there is no path of this machine that the guest can name. Written here, and not taken
+from wasmtime, because the clock must not run backwards when a space moves to another process, a
+sleep must end when the execution is stopped, and a fault in host code that touches guest memory
+must be ours.
 
 Source of the numbers and layouts: WASI snapshot preview 1, `typenames.witx`.
 """
@@ -20,12 +21,13 @@ from typing import Protocol
 
 from wasmtime import FuncType, Linker, ValType
 
+from ._files import GuestFile, GuestFiles, GuestFolder
+
 SUCCESS, ACCES, BADF, FAULT, INVAL, ISDIR, NOENT, NOSYS, NOTDIR, PERM, ROFS, SPIPE = (
     0, 2, 8, 21, 28, 31, 44, 52, 54, 63, 69, 70,
 )  # fmt: skip
 
 LIBRARY_FOLDER = b"/usr/local/lib"
-LIBRARY_NAME = b"python315.zip"
 ARGUMENTS = (b"/usr/local/bin/python.wasm",)
 ENVIRONMENT = (b"TMPDIR=/tmp", b"PYTHONTZPATH=", b"HOME=/", b"PYTHONUTF8=1")
 
@@ -61,7 +63,17 @@ class GuestMemory(Protocol):
 
 @dataclass
 class _OpenFile:
-    position: int = 0
+    entry: GuestFile | GuestFolder
+    position: int | None = 0
+    """`None` after a restart of the space, until the guest says where it wants to be."""
+
+    @property
+    def kind(self) -> int:
+        return _REGULAR if isinstance(self.entry, GuestFile) else _DIRECTORY
+
+    @property
+    def size(self) -> int:
+        return self.entry.size if isinstance(self.entry, GuestFile) else 0
 
 
 class Wasi:
@@ -69,17 +81,16 @@ class Wasi:
 
     Args:
         memory: returns the guest's memory; called late, since imports are made before it.
-        library: descriptor of the library's zip, open for reading.
+        files: what the guest can open.
         monotonic_offset: nanoseconds added to this machine's monotonic clock, so that the
             guest's never runs backwards when its space moves.
     """
 
     def __init__(
-        self, memory: Callable[[], GuestMemory], library: int, monotonic_offset: int = 0
+        self, memory: Callable[[], GuestMemory], files: GuestFiles, monotonic_offset: int = 0
     ) -> None:
         self._memory = memory
-        self._library = library
-        self._library_size = os.lseek(library, 0, os.SEEK_END)
+        self._known = files
         self._files: dict[int, _OpenFile] = {}
         self._wake = threading.Event()
         self.monotonic_offset = monotonic_offset
@@ -97,6 +108,10 @@ class Wasi:
     def clear_wake(self) -> None:
         """Forget a wake that no sleep has seen."""
         self._wake.clear()
+
+    def forget_files(self) -> None:
+        """Take no file to be open: the guest is at another state, which knows what it has."""
+        self._files.clear()
 
     def define(self, linker: Linker) -> None:
         """Add every import of the guest from WASI to a linker."""
@@ -218,29 +233,47 @@ class Wasi:
     ) -> int:  # fmt: skip
         if fd != 3:
             return BADF
-        name = self._memory().read(path, min(length, 4096))
-        if name != LIBRARY_NAME:
+        entry = self._known.find(self._memory().read(path, min(length, 4096)))
+        if entry is None:
             return ROFS if create & 1 else NOENT
-        if create & ~1 or flags & 1:  # folder, exclusive or truncate; append
+        if create & ~3 or flags & 1:  # exclusive or truncate; append
             return ROFS
-        for new in range(_FIRST_FREE, _FIRST_FREE + _MAX_OPEN):
-            if new not in self._files:
-                self._files[new] = _OpenFile()
+        if create & 2 and not isinstance(entry, GuestFolder):
+            return NOTDIR
+        first = _FIRST_FREE + self._known.number(entry) * _MAX_OPEN
+        for new in range(first, first + _MAX_OPEN):
+            if new not in self._files and len(self._files) < _MAX_OPEN:
+                self._files[new] = _OpenFile(entry)
                 self._memory().write_u32(out, new)
                 return SUCCESS
         return 33  # too many open files
+
+    def _file(self, fd: int) -> _OpenFile | None:
+        """An open file; also one that was opened before the space moved to this process.
+
+        The number of a descriptor tells its file, so that what keeps files open for long, as
+        fonts do, goes on working.
+        """
+        file = self._files.get(fd)
+        if file is None and fd >= _FIRST_FREE and len(self._files) < _MAX_OPEN:
+            entry = self._known.numbered((fd - _FIRST_FREE) // _MAX_OPEN)
+            if entry is not None:
+                file = self._files[fd] = _OpenFile(entry, None)
+        return file
 
     def path_filestat_get(self, fd: int, _look: int, path: int, length: int, out: int) -> int:
         if fd != 3:
             return BADF
         name = self._memory().read(path, min(length, 4096))
-        if name == LIBRARY_NAME:
-            return self._stat(out, _REGULAR, self._library_size)
+        entry = self._known.find(name)
+        if entry is not None:
+            found = _OpenFile(entry)
+            return self._stat(out, found.kind, found.size)
         return self._stat(out, _DIRECTORY, 0) if name in (b".", b"") else NOENT
 
     def fd_filestat_get(self, fd: int, out: int) -> int:
-        if fd in self._files:
-            return self._stat(out, _REGULAR, self._library_size)
+        if (file := self._file(fd)) is not None:
+            return self._stat(out, file.kind, file.size)
         if fd == 3:
             return self._stat(out, _DIRECTORY, 0)
         return self._stat(out, _CHARACTER_DEVICE, 0) if fd in (0, 1, 2) else BADF
@@ -251,8 +284,8 @@ class Wasi:
         return SUCCESS
 
     def fd_fdstat_get(self, fd: int, out: int) -> int:
-        if fd in self._files:
-            kind = _REGULAR
+        if (file := self._file(fd)) is not None:
+            kind = file.kind
         elif fd == 3:
             kind = _DIRECTORY
         elif fd in (0, 1, 2):
@@ -264,51 +297,79 @@ class Wasi:
         return SUCCESS
 
     def fd_close(self, fd: int) -> int:
-        return SUCCESS if self._files.pop(fd, None) else BADF
+        return SUCCESS if self._file(fd) and self._files.pop(fd, None) else BADF
 
     def fd_advise(self, fd: int, _offset: int, _length: int, _advice: int) -> int:
-        return SUCCESS if fd in self._files else BADF
+        return SUCCESS if self._file(fd) else BADF
 
     def fd_seek(self, fd: int, offset: int, whence: int, out: int) -> int:
-        file = self._files.get(fd)
+        file = self._file(fd)
         if file is None:
             return SPIPE if 0 <= fd <= 2 else BADF
-        base = {0: 0, 1: file.position, 2: self._library_size}.get(whence)
+        base = {0: 0, 1: file.position, 2: file.size}.get(whence)
         if base is None or not 0 <= base + offset < 1 << 62:
             return INVAL
         file.position = base + offset
-        self._memory().write_u64(out, file.position)
+        self._memory().write_u64(out, base + offset)
         return SUCCESS
 
     def fd_tell(self, fd: int, out: int) -> int:
         return self.fd_seek(fd, 0, 1, out)
 
     def fd_read(self, fd: int, vectors: int, count: int, out: int) -> int:
-        file = self._files.get(fd)
+        file = self._file(fd)
         if file is None:
             if fd != 0:
                 return BADF
             self._memory().write_u32(out, 0)
             return SUCCESS
-        read = self._read(file.position, vectors, count)
+        if not isinstance(file.entry, GuestFile):
+            return ISDIR
+        if file.position is None:
+            return BADF
+        read = self._read(file.entry, file.position, vectors, count)
         file.position += read
         self._memory().write_u32(out, read)
         return SUCCESS
 
     def fd_pread(self, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
-        if fd not in self._files:
+        file = self._file(fd)
+        if file is None:
             return BADF
+        if not isinstance(file.entry, GuestFile):
+            return ISDIR
         if not 0 <= offset < 1 << 62:
             return INVAL
-        self._memory().write_u32(out, self._read(offset, vectors, count))
+        self._memory().write_u32(out, self._read(file.entry, offset, vectors, count))
         return SUCCESS
 
-    def _read(self, offset: int, vectors: int, count: int) -> int:
+    def fd_readdir(self, fd: int, buffer: int, length: int, cookie: int, out: int) -> int:
+        file = self._file(fd)
+        if file is None:
+            return BADF
+        if not isinstance(file.entry, GuestFolder):
+            return NOTDIR
+        data = bytearray()
+        start = cookie & 0xFFFFFFFFFFFFFFFF
+        for number, (name, is_folder) in enumerate(file.entry.names[start:], start + 1):
+            if len(data) >= length:
+                break
+            kind = _DIRECTORY if is_folder else _REGULAR
+            data += number.to_bytes(8, "little") + number.to_bytes(8, "little")
+            data += len(name).to_bytes(4, "little") + bytes([kind, 0, 0, 0]) + name
+        # An entry that is cut off at the end is asked for again, with a larger buffer.
+        data = data[:length]
+        self._memory().write(buffer, bytes(data))
+        self._memory().write_u32(out, len(data))
+        return SUCCESS
+
+    def _read(self, file: GuestFile, offset: int, vectors: int, count: int) -> int:
         memory, total = self._memory(), 0
         for index in range(min(count, 1024)):
             address = memory.read_u32(vectors + 8 * index)
             length = memory.read_u32(vectors + 8 * index + 4)
-            read = memory.read_file(self._library, offset + total, address, length)
+            part = max(0, min(length, file.size - offset - total))
+            read = memory.read_file(file.descriptor, file.offset + offset + total, address, part)
             total += read
             if read < length:
                 break
@@ -345,7 +406,7 @@ _SIGNATURES = {
 
 _REFUSALS = {
     "fd_filestat_set_size": BADF, "fd_filestat_set_times": BADF, "fd_pwrite": BADF,
-    "fd_readdir": NOTDIR, "fd_fdstat_set_flags": PERM, "fd_sync": BADF, "fd_datasync": BADF,
+    "fd_fdstat_set_flags": PERM, "fd_sync": BADF, "fd_datasync": BADF,
     "path_create_directory": ROFS, "path_filestat_set_times": ROFS, "path_link": ROFS,
     "path_readlink": INVAL, "path_remove_directory": ROFS, "path_rename": ROFS,
     "path_symlink": ROFS, "path_unlink_file": ROFS,
