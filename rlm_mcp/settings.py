@@ -13,6 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from .errors import BadRequestError
+from .loaders import Command, UrlRules, read_commands
 from .space import Limits, check_handle, new_handle
 
 _NAMES = {
@@ -33,8 +34,11 @@ _NAMES = {
     "durability": ("RLM_MCP_DURABILITY", str),
     "record": ("RLM_MCP_RECORD", str),
     "record_mb": ("RLM_MCP_RECORD_MB", int),
+    "urls": ("RLM_MCP_URLS", bool),
+    "allow_private_urls": ("RLM_MCP_ALLOW_PRIVATE_URLS", bool),
 }
 _RECORD = ("full", "shape", "off")
+_SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Settings:
         record: what is recorded of what happens: `full`, `shape` (no code, prompts, answers and
             output) or `off`.
         record_mb: MiB that the record of all spaces may take; the oldest goes.
+        urls: which addresses may be fetched.
+        commands: programs whose output may be loaded, by name; only the settings file has them,
+            as `[commands.NAME]`.
     """
 
     home: Path
@@ -70,6 +77,8 @@ class Settings:
     max_usd: float | None = None
     record: str = "full"
     record_mb: int = 256
+    urls: UrlRules = field(default_factory=UrlRules)
+    commands: Mapping[str, Command] = field(default_factory=dict)
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -94,7 +103,9 @@ def load_settings(
     environ = os.environ if environ is None else environ
     found: dict[str, Any] = {}
     path = config_file(environ)
-    for name, value in _read(path).items():
+    in_file = _read(path)
+    commands = read_commands(in_file.pop("commands", {}), str(path))
+    for name, value in in_file.items():
         found[name] = _typed(name, value, f"`{name}` in {path}")
     for name, (variable, _) in _NAMES.items():
         if environ.get(variable):
@@ -115,6 +126,8 @@ def load_settings(
         max_usd=found.get("max_usd"),
         record=_record(found.get("record", "full")),
         record_mb=found.get("record_mb", 256),
+        urls=UrlRules(found.get("urls", True), found.get("allow_private_urls", False)),
+        commands=commands,
     )
 
 
@@ -125,10 +138,11 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise BadRequestError(f"the settings file {path} cannot be read: {error}") from error
-    unknown = sorted(found.keys() - _NAMES.keys())
+    unknown = sorted(found.keys() - _NAMES.keys() - {"commands"})
     if unknown:
+        known = ", ".join((*_NAMES, "commands"))
         raise BadRequestError(
-            f"{path} has unknown settings: {', '.join(unknown)}; known are {', '.join(_NAMES)}"
+            f"{path} has unknown settings: {', '.join(unknown)}; known are {known}"
         )
     return found
 
@@ -140,6 +154,11 @@ def _typed(name: str, value: Any, where: str) -> Any:
         if not isinstance(parts, list | tuple) or not all(isinstance(p, str) for p in parts):
             raise BadRequestError(f"{where} must be a list of paths")
         return [part for part in parts if part]
+    if kind is bool:
+        chosen = value if isinstance(value, bool) else _SWITCH.get(str(value).strip().lower())
+        if chosen is None:
+            raise BadRequestError(f"{where} must be `on` or `off`, not {value!r}")
+        return chosen
     if kind is int:
         try:
             number = int(value)

@@ -1,18 +1,32 @@
 """Opening sources and targets inside the allowed folders, without ever reading what they mean."""
 
-from ._bundle import Bundle, Entry, Origin, inline
+from ._bundle import Bundle, Entry, Origin, inline, scratch
+from ._command import Command, read_commands, run_command
+from ._convert import convert, converted
 from ._open import FORMATS, open_source
 from ._roots import Roots
+from ._stream import from_stream
 from ._target import Target, open_target
+from ._url import UrlRules, fetch, is_url
 
 __all__ = [
     "FORMATS",
     "Bundle",
+    "Command",
     "Entry",
     "Origin",
     "Roots",
     "Target",
+    "UrlRules",
+    "convert",
+    "converted",
+    "fetch",
+    "from_stream",
     "inline",
+    "is_url",
     "open_source",
     "open_target",
+    "read_commands",
+    "run_command",
+    "scratch",
 ]

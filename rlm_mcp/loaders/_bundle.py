@@ -44,6 +44,9 @@ class Bundle:
         skipped: how many files were left out, by reason.
         notes: what the caller should know besides, in sentences.
         format: what `format="auto"` means for it; `auto` leaves it to the name and the content.
+        hint: a name whose ending tells the format; the origin's path if it is empty.
+        charset: the encoding of text that the source declared.
+        pattern: which members, should it turn out to be an archive.
     """
 
     fd: int
@@ -53,6 +56,9 @@ class Bundle:
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     format: str = "auto"
+    hint: str = ""
+    charset: str | None = None
+    pattern: str | None = None
     _opened: os.stat_result | None = field(default=None, repr=False)
 
     @property

@@ -13,7 +13,13 @@ from ._ignore import rules_above
 from ._pattern import Pattern, has_magic, split_glob
 from ._roots import Roots
 
-FORMATS = ("auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv")
+FORMATS = (
+    "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
+    "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
+    "folder",
+)  # fmt: skip
+_BINARY = frozenset({"bytes", "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "sqlite"})
+"""Formats for which the files of a folder that are not text are kept."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -34,8 +40,8 @@ def open_source(
     Args:
         source: a path, or a glob.
         roots: what may be read.
-        format: one of `FORMATS`; with `bytes` a folder's binary files are kept.
-        pattern: which files of a folder.
+        format: one of `FORMATS`; with those of binary files a folder's are kept.
+        pattern: which files of a folder or an archive.
         max_bytes: how much may be loaded.
 
     Raises:
@@ -60,11 +66,11 @@ def open_source(
         os.close(fd)
         chosen = Pattern(pattern) if pattern is not None else None
         return _open_folder(source, source, roots, format, chosen, max_bytes)
-    if pattern is None and info.st_size <= max_bytes:
-        return file_bundle(fd, info, source)
+    if info.st_size <= max_bytes:
+        bundle = file_bundle(fd, info, source)
+        bundle.pattern = pattern
+        return bundle
     os.close(fd)
-    if pattern is not None:
-        raise BadRequestError(f"{source!r} is a file; pattern= is for folders. Leave it out.")
     raise SourceError(
         f"{source!r} has {info.st_size:,} bytes; at most {max_bytes:,} fit into this space. Load a "
         "part of it that was cut out into a file, or give the space more (RLM_MCP_MEMORY_MB)."
@@ -72,16 +78,13 @@ def open_source(
 
 
 def _check_scheme(source: str) -> None:
-    supported = "Files, folders and globs under an allowed folder can be loaded."
+    supported = "Files, folders and globs under an allowed folder, and http(s) can be loaded."
     if source.startswith("file://"):
         raise BadRequestError(f"Name the path itself, not a file:// address. {supported}")
     if _URL.match(source):
-        raise SourceError(
-            f"{source!r} is an address, and addresses cannot be loaded yet. {supported} Save it to "
-            "a file first."
-        )
+        raise SourceError(f"{source!r} is an address of another kind. {supported}")
     if source.startswith("space:"):
-        raise SourceError(f"Variables of other spaces cannot be loaded yet. {supported}")
+        raise SourceError(f"A variable of another space is no file. {supported}")
 
 
 def _open_folder(
@@ -96,7 +99,7 @@ def _open_folder(
             max_bytes=max_bytes,
             pattern=pattern,
             rules=rules_above(place.real, place.start),
-            keep_binary=format == "bytes",
+            keep_binary=format in _BINARY,
         )
         pack = pack_folder(folder, walk)
         try:

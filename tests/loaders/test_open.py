@@ -169,10 +169,10 @@ def test_a_folder_without_files_and_a_glob_without_match_say_what_to_do(tmp_path
         opened(tmp_path, "*.py")
 
 
-def test_a_pattern_is_only_for_folders(tmp_path: Path) -> None:
+def test_a_pattern_goes_with_a_file_which_may_be_an_archive(tmp_path: Path) -> None:
     make(tmp_path, "a.txt")
-    with pytest.raises(BadRequestError, match="pattern="):
-        opened(tmp_path, "a.txt", pattern="*")
+    with opened(tmp_path, "a.txt", pattern="*") as bundle:
+        assert bundle.pattern == "*"
     with pytest.raises(BadRequestError, match="wildcards already"):
         opened(tmp_path, "*.txt", pattern="*")
 
@@ -187,7 +187,7 @@ def test_what_is_not_supported_yet_says_what_is(tmp_path: Path, source: str) -> 
 
 def test_an_unknown_format_names_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match="jsonl"):
-        opened(tmp_path, format="xml")
+        opened(tmp_path, format="no-such")
 
 
 def test_a_sparse_terabyte_is_refused_at_once(tmp_path: Path) -> None:
