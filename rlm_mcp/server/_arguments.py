@@ -15,6 +15,15 @@ DEFAULT_REPLY_CHARS = 8_000
 MAX_ANSWERS = 10_000
 """In one call of `answer_sub_llm`: as many as one map may ask for."""
 
+LoadFormat = Literal[
+    "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
+    "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
+    "folder",
+]  # fmt: skip
+SaveFormat = Literal[
+    "auto", "text", "bytes", "json", "jsonl", "csv", "tsv", "md", "html", "xlsx", "png", "svg",
+    "parquet", "arrow",
+]  # fmt: skip
 SpaceName = Annotated[str | None, Field(description="the space; left out: this session's")]
 MaxChars = Annotated[
     int, Field(ge=200, le=MAX_REPLY_CHARS, description="length of the reply, at most 20,000")
@@ -33,15 +42,22 @@ class LoadVariable(_Arguments):
     name: Annotated[str, Field(description="the variable to set")]
     source: Annotated[
         str | None,
-        Field(description="file, folder, glob (`src/**/*.py`), or space:OTHER/NAME"),
+        Field(
+            description="file, folder, glob (`src/**/*.py`), http(s) URL, space:OTHER/NAME, or "
+            "command:NAME?param=value (declared in the settings)"
+        ),
     ] = None
     value: Annotated[Any, Field(description="instead of a source: text, or any JSON value")] = None
     format: Annotated[
-        Literal["auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv"],
-        Field(description="auto goes by the name and the content; csv and tsv give a DataFrame"),
+        LoadFormat,
+        Field(
+            description="auto goes by the content and the name: tables become DataFrames, PDF a "
+            "list of pages, documents text; folder: an archive with its binary files"
+        ),
     ] = "auto"
     pattern: Annotated[
-        str | None, Field(description="of a folder only these files, such as `*.py`")
+        str | None,
+        Field(description="of a folder or an archive only these files, such as `*.py`"),
     ] = None
 
 
@@ -123,7 +139,7 @@ class SaveVariable(_Arguments):
     name: Annotated[str, Field(description="a variable or access path")]
     path: Annotated[str, Field(description="the file to write")]
     format: Annotated[
-        Literal["auto", "text", "bytes", "json", "jsonl", "csv", "tsv", "md"],
+        SaveFormat,
         Field(description="auto goes by the file's ending"),
     ] = "auto"
     overwrite: Annotated[bool, Field(description="replace the file if it exists")] = False

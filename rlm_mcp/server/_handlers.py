@@ -12,8 +12,19 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import AGENT, InFlight, Questions, SubModel, Usage
-from ..loaders import Bundle, inline, open_source, open_target
+from ..lm import AGENT, Attachment, InFlight, Questions, SubModel, Usage
+from ..loaders import (
+    Bundle,
+    convert,
+    converted,
+    fetch,
+    inline,
+    is_url,
+    open_source,
+    open_target,
+    run_command,
+    scratch,
+)
 from ..sandbox import Answer
 from ..space import WAITS, Space
 from . import _arguments as args
@@ -26,6 +37,10 @@ from ._recording import Recording
 from ._reply import Reply
 
 _COPY = "space:"
+_COMMAND = "command:"
+_TABLES = {"parquet": "to_parquet", "arrow": "to_arrow"}
+"""Formats that a helper process writes, since the guest has no library for them."""
+_TABLE_SUFFIXES = {".parquet": "parquet", ".feather": "arrow", ".arrow": "arrow"}
 
 
 @dataclass
@@ -105,9 +120,16 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
     space = await call.space(given.space)
     if given.source is not None and given.source.startswith(_COPY):
         return await _copy(call, space, name, given.source.removeprefix(_COPY))
-    bundle = await asyncio.to_thread(_open, call.app, given)
+    bundle = await _open_any(call.app, given)
+    try:
+        bundle = await converted(bundle, given.format, call.app.settings.limits.memory_mb << 20)
+    except BaseException:
+        bundle.close()
+        raise
     with bundle:
         chosen = given.format if given.format != "auto" else bundle.format
+        if bundle.format == "columns":
+            chosen = bundle.format
         loaded = await space.load(
             name,
             source=bundle.fd,
@@ -115,10 +137,26 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
             entries=[(name, offset, length) for name, offset, length in bundle.entries],
             kind=bundle.kind,
             format=chosen,
-            hint=bundle.origin.path,
+            hint=bundle.hint or bundle.origin.path,
+            pattern=bundle.pattern,
+            charset=bundle.charset,
         )
         bundle.verify()
     return render.loaded_text(name, loaded, space.handle, bundle.skipped, bundle.notes)
+
+
+async def _open_any(app: App, given: args.LoadVariable) -> Bundle:
+    source = given.source or ""
+    max_bytes = app.settings.limits.memory_mb << 20
+    if is_url(source):
+        bundle = await fetch(source, app.settings.urls, max_bytes=max_bytes)
+    elif source.startswith(_COMMAND):
+        commands, folder = app.settings.commands, app.roots.paths[0]
+        bundle = await run_command(source, commands, folder, max_bytes=max_bytes)
+    else:
+        return await asyncio.to_thread(_open, app, given)
+    bundle.pattern = given.pattern
+    return bundle
 
 
 def _open(app: App, given: args.LoadVariable) -> Bundle:
@@ -144,8 +182,8 @@ async def _copy(call: Call, space: Space, name: str, place: str) -> str:
     return render.loaded_text(name, loaded, space.handle, {}, [])
 
 
-async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
-    """Run code; the second value says whether it failed."""
+async def exec_code(call: Call, given: args.ExecCode) -> Reply:
+    """Run code."""
     space = await call.space(given.space)
     execution = await space.execute(
         given.code,
@@ -156,7 +194,8 @@ async def exec_code(call: Call, given: args.ExecCode) -> tuple[str, bool]:
     )
     call.recording.executed(execution)
     text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
-    return text, execution.failed
+    images = tuple(Attachment("image/png", image) for image in execution.images)
+    return Reply(text, execution.failed, images)
 
 
 async def peek(call: Call, given: args.Peek) -> str:
@@ -209,9 +248,15 @@ async def save_variable(call: Call, given: args.SaveVariable) -> str:
     target = await asyncio.to_thread(open_target, given.path, call.app.roots, given.overwrite)
     with target:
         suffix = PurePath(given.path).suffix
-        written, used = await space.save(
-            given.name, target=target.fd, format=given.format, suffix=suffix
-        )
+        format: str = given.format
+        if format == "auto":
+            format = _TABLE_SUFFIXES.get(suffix.lower(), format)
+        if format in _TABLES:
+            written, used = await _save_table(space, given.name, format, target.fd)
+        else:
+            written, used = await space.save(
+                given.name, target=target.fd, format=format, suffix=suffix
+            )
         actual = os.fstat(target.fd).st_size
         if actual != written:
             raise BadRequestError(
@@ -219,6 +264,17 @@ async def save_variable(call: Call, given: args.SaveVariable) -> str:
             )
         await asyncio.to_thread(target.commit)
     return f"wrote {written:,} bytes to {given.path} as {used}"
+
+
+async def _save_table(space: Space, name: str, format: str, target: int) -> tuple[int, str]:
+    """Have the guest write the columns of a table, and a helper make the file of them."""
+    columns = scratch()
+    try:
+        await space.save(name, target=columns, format="columns", suffix="")
+        await convert(_TABLES[format], columns, target, 0, f"`{name}`")
+    finally:
+        os.close(columns)
+    return os.fstat(target).st_size, format
 
 
 async def spaces(call: Call, given: args.SpacesCall) -> str:

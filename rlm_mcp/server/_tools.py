@@ -110,8 +110,9 @@ TOOLS: dict[str, ToolEntry] = {
             handlers.load_variable,
             "Put something big into a variable without reading it into your context. source: a "
             "file, a folder (becomes a dict of path -> text by the rules of .gitignore), a glob "
-            'such as "logs/*.log", or space:OTHER/NAME; or value: inline text or JSON. Only '
-            "sources under an allowed folder. The reply is a preview: type, size, shape, head "
+            'such as "logs/*.log", an http(s) URL, or space:OTHER/NAME; or value: inline text or '
+            "JSON. PDF, Office, HTML, e-mail, SQLite, Parquet, archives and more are parsed. Only "
+            "files under an allowed folder. The reply is a preview: type, size, shape, head "
             "and tail, and what was left out.",
         ),
         _entry(
@@ -122,6 +123,7 @@ TOOLS: dict[str, ToolEntry] = {
             "sqlite3, regex, networkx and the standard library are there; no files, no network. "
             "Helpers: grep(pattern, target), lines, chunks, sub_llm, sub_llm_map, show_vars; "
             "await works at the top level: asyncio.gather(*(asub_llm(p) for p in prompts)). "
+            "show(figure) puts an image into the reply. "
             "Print little: long output is cut, all of it stays in Out[n]. After a timeout, "
             "variables and partial output are kept.",
             asks=True,
@@ -156,8 +158,8 @@ TOOLS: dict[str, ToolEntry] = {
             args.SaveVariable,
             handlers.save_variable,
             "Write a variable to a file under an allowed folder: text, bytes, JSON, JSON Lines, "
-            "CSV or Markdown by the file's ending. An existing file only with overwrite=true; "
-            "the write is atomic.",
+            "CSV, Markdown, HTML, XLSX, Parquet, or a figure as PNG or SVG, by the file's ending. "
+            "An existing file only with overwrite=true; the write is atomic.",
             destroys=True,
         ),
         _entry(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 from typing import Any
 
 from ..sandbox import LostError, text_of
 from ._values import Change, Execution, Variable
 
+MAX_IMAGES, MAX_IMAGE_BYTES = 4, 1 << 20
 KEPT = 40_000
 """Characters of any text from a guest; replies are shorter."""
 _LOST = {
@@ -67,7 +70,20 @@ def execution_of(
         stopped="cancelled" if result.get("stopped") is True else None,
         changes=tuple(changes),
         notes=(*notes, *texts_of(result.get("notes"))),
+        images=images_of(result.get("images")),
     )
+
+
+def images_of(found: object) -> tuple[bytes, ...]:
+    """Images that a guest shows: few, bounded, and PNG by their beginning."""
+    images = []
+    for text in found[:MAX_IMAGES] if isinstance(found, list) else ():
+        if isinstance(text, str) and len(text) <= MAX_IMAGE_BYTES * 4 // 3 + 4:
+            with contextlib.suppress(ValueError):
+                data = base64.b64decode(text, validate=True)
+                if data.startswith(b"\x89PNG\r\n\x1a\n"):
+                    images.append(data)
+    return tuple(images)
 
 
 def texts_of(found: object) -> list[str]:

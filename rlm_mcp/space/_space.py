@@ -154,6 +154,8 @@ class Space:
         kind: str,
         format: str,
         hint: str,
+        pattern: str | None = None,
+        charset: str | None = None,
     ) -> Loaded:
         """Set a variable from an open descriptor.
 
@@ -165,6 +167,8 @@ class Space:
             kind: `file`, `folder` or `inline`.
             format: as the caller asked for it.
             hint: the source's name, which may tell the format.
+            pattern: which members of an archive.
+            charset: the encoding of text that the source declared.
 
         Raises:
             BadRequestError: the data is not of the format.
@@ -172,7 +176,7 @@ class Space:
         """
         request: dict[str, Any] = {
             "op": "load", "name": name, "size": size, "entries": entries, "kind": kind,
-            "format": format, "hint": hint,
+            "format": format, "hint": hint, "pattern": pattern, "charset": charset,
         }  # fmt: skip
         return await self._set(f"a load of `{name}`", f"load {name}", request, source=source)
 

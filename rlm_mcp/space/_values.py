@@ -82,6 +82,7 @@ class Execution:
         changes: of variables.
         notes: what else the caller should know.
         saved: whether its commit is in the store already.
+        images: PNG files that it showed.
     """
 
     number: int
@@ -96,6 +97,7 @@ class Execution:
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = field(default=())
     saved: bool = False
+    images: tuple[bytes, ...] = ()
 
     @property
     def failed(self) -> bool:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import ast
+import base64
 import builtins
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any, NoReturn
 
-from . import _door, _fit, _parallel, _preview, _top_level, _trace, _variables
+from . import (
+    _door,
+    _figures,
+    _fit,
+    _parallel,
+    _preview,
+    _top_level,
+    _trace,
+    _variables,
+)
 from ._output import Output
 
 OUT_QUOTA = 16 << 20
@@ -125,8 +135,8 @@ def execute(
 
     Returns:
         `output` (beginning), `tail`, `total` (characters printed), `value` (the last
-        expression's, or None), `error` (a traceback, or None), `stopped`, `changes` and
-        `notes`.
+        expression's, or None), `error` (a traceback, or None), `stopped`, `changes`,
+        `notes`, and `images` (PNG in base64).
     """
     filename = f"<execution {number}>"
     _trace.remember_source(filename, code)
@@ -141,6 +151,7 @@ def execute(
     compiled, mentioned, failure = _compile(code, filename)
     if compiled is None:
         return _report(output, None, failure, False, [], [])
+    _figures.begin()
     before = _variables.snapshot(namespace, mentioned, hidden(helpers))
     _parallel.begin(before.values)
     _top_level.begin()
@@ -156,7 +167,9 @@ def execute(
         if caught is None and result is not None:
             namespace["_"] = result
             value = _preview.echo(result, VALUE_CHARS)
-        notes = put_back(namespace, helpers)
+            if _figures.is_figure(result):
+                notes = _show_last(result)
+        notes += put_back(namespace, helpers)
         if running and not isinstance(caught, Stop):
             notes.append(_fit.plural(running, "task") + STILL_RUNNING)
         changes = _variables.changes(before, namespace)
@@ -177,7 +190,18 @@ def execute(
             error += "\n[exit() ends the code, not the space: its variables are kept]"
         caught = None
     _keep(namespace, number, output)
-    return _report(output, value, error, stopped, changes, notes, keep_chars)
+    images, more = _figures.taken()
+    _figures.begin()
+    return _report(output, value, error, stopped, changes, notes + more, keep_chars, images)
+
+
+def _show_last(result: Any) -> list[str]:
+    """Show the figure that an execution ended in; a note where that fails."""
+    try:
+        _figures.show(result)
+    except Exception as error:  # drawing runs much code
+        return [f"the figure could not be drawn: {_trace.describe(error, 500)}"]
+    return []
 
 
 def _compile(code: str, filename: str) -> tuple[list[CodeType] | None, set[str], str | None]:
@@ -279,6 +303,7 @@ def _report(
     changes: list[dict[str, Any]],
     notes: list[str],
     keep_chars: int = 0,
+    images: Sequence[bytes] = (),
 ) -> dict[str, Any]:
     text = output.text()
     return {
@@ -290,4 +315,5 @@ def _report(
         "stopped": stopped,
         "changes": changes,
         "notes": notes,
+        "images": [base64.b64encode(image).decode() for image in images],
     }

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from . import _mail, _markup, _notebook, _office, _page, _pdf, _sheets, _sqlite
+from ._archive import Skipped, load_archive, load_compressed
+from ._bounds import BombError
+from ._columns import read_columns
+from ._part import Part, Stream
+from ._recognise import COMPRESSIONS, FORMATS, TAR_HEAD, compression_of, recognise
 from ._text import (
     WINDOW,
     LoadError,
@@ -21,18 +28,10 @@ from ._text import (
     drop_text,
     guess,
     read_exactly,
-    read_text,
 )
 
 __all__ = ["FORMATS", "LoadError", "load"]
 
-FORMATS = ("text", "bytes", "lines", "json", "jsonl", "csv", "tsv")
-
-_BY_SUFFIX = {
-    "json": "json", "geojson": "json", "ipynb": "json", "jsonl": "jsonl", "ndjson": "jsonl",
-    "csv": "csv", "tsv": "tsv",
-}  # fmt: skip
-_BINARY_BYTES = 8192
 _EXCERPT = 60
 _GUESSES = 20
 """Files of a folder whose encoding is guessed one by one (some ms each) before the commonest
@@ -41,9 +40,33 @@ _NAMED = 3
 
 Entry = tuple[str, int, int]
 
+_PARSERS: dict[str, Callable[[Part], Any]] = {
+    "yaml": _markup.yaml_value,
+    "toml": _markup.toml_value,
+    "xml": _markup.xml_value,
+    "html": _page.html_page,
+    "pdf": _pdf.pdf_pages,
+    "docx": _office.docx_document,
+    "pptx": _office.pptx_slides,
+    "xlsx": _sheets.xlsx_sheets,
+    "epub": _page.epub_chapters,
+    "eml": _mail.eml_message,
+    "mbox": _mail.mbox_messages,
+    "ipynb": _notebook.notebook_cells,
+    "sqlite": _sqlite.sqlite_database,
+    "columns": read_columns,
+}
+"""Formats of documents; of a folder or an archive, those that cannot be read are left out."""
+
 
 def load(
-    input: Source, entries: Sequence[Entry], kind: str, format: str, name_hint: str
+    input: Source,
+    entries: Sequence[Entry],
+    kind: str,
+    format: str,
+    name_hint: str,
+    pattern: str | None = None,
+    charset: str | None = None,
 ) -> tuple[Any, list[str]]:
     """Build the value.
 
@@ -51,8 +74,10 @@ def load(
         input: where the bytes are read from.
         entries: name, offset and length of each file.
         kind: `file`, or `folder` for a mapping of path to content.
-        format: `auto` or one of `FORMATS`.
+        format: `auto` or one of `FORMATS`; `columns` for what the host's helper made of a table.
         name_hint: the file's name, whose suffix decides what `auto` means.
+        pattern: which members of an archive; folders come with theirs applied.
+        charset: the encoding that the source declared, if it did.
 
     Returns:
         The value, and notes for the caller, each a sentence.
@@ -65,44 +90,82 @@ def load(
     if kind == "folder":
         return _folder(input, entries, format, notes), notes
     _, offset, length = entries[0]
+    part = Part(input, offset, length, name_hint, notes, pattern=pattern, charset=charset)
+    return _file(part, format), notes
+
+
+def _file(part: Part, format: str) -> Any:
+    """The value of a file that was named alone."""
+    if format == "bytes" and part.pattern is None:
+        return part.data()
+    head = part.head(TAR_HEAD)
+    packed = compression_of(head)
+    found = ""
+    if packed is not None:
+        inner = load_compressed(part, packed)
+        if inner is not None:
+            if part.pattern is not None:
+                raise _no_folder(part)
+            return _unpacked(*inner, format)
+        found = "folder"
+    else:
+        quiet = part if format == "auto" else replace(part, notes=[])
+        found = recognise(quiet)
+    if found == "folder" or (format == "folder" and head.startswith(b"PK")):
+        if format in ("auto", "text", "folder"):
+            return load_archive(part, binaries=format == "folder")
+        # A table in a zip, say: the format is that of the members.
+        return load_archive(part, False, lambda member: _value(member, format))
+    if part.pattern is not None:
+        raise _no_folder(part)
+    if format == "folder":
+        raise part.error(f"{part.name!r} is no archive that can be read. Leave format out.")
+    return _value(part, found if format == "auto" else format)
+
+
+def _no_folder(part: Part) -> LoadError:
+    return LoadError(
+        f"{part.name!r} is a file and no archive; pattern= is for folders and archives. Leave it "
+        "out."
+    )
+
+
+def _unpacked(inner: Part, data: bytes, format: str) -> Any:
+    """The value of what was compressed; an archive in it stays as it is."""
     if format == "auto":
-        format = _recognise(input, offset, length, name_hint, notes)
-    return _value(input, offset, length, format, notes, ""), notes
+        format = recognise(inner)
+        if format == "folder" or format in COMPRESSIONS.values():
+            inner.note("What was compressed is an archive itself: it was loaded as bytes.")
+            format = "bytes"
+    if format in ("bytes", "folder"):
+        return data
+    value = _value(inner, format)
+    inner.input.wipe(data)
+    return value
 
 
-def _recognise(input: Source, offset: int, length: int, name: str, notes: list[str]) -> str:
-    if not length:
-        notes.append("The file is empty.")
-        return "text"
-    suffix = name.rpartition("/")[2].rpartition(".")[2].lower()
-    if suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix]
-    head = read_exactly(input, offset, min(length, _BINARY_BYTES))
-    encoding, _ = by_mark(head, length)
-    if encoding == "utf-8" and b"\0" in head:
-        notes.append("The file is binary (it has NUL bytes), so it was loaded as bytes.")
-        return "bytes"
-    return "text"
-
-
-def _value(
-    input: Source, offset: int, length: int, format: str, notes: list[str], name: str
-) -> Any:
+def _value(part: Part, format: str) -> Any:
     if format == "bytes":
-        return read_exactly(input, offset, length)
+        return part.data()
     if format in ("csv", "tsv"):
-        return _table(input, offset, length, format, notes, name)
+        return _table(part, format)
+    if format in _PARSERS:
+        return _PARSERS[format](part)
+    if format in ("parquet", "arrow"):
+        raise part.error(
+            f"{format} files can only be loaded one by one, from a file that is named alone."
+        )
     if format not in FORMATS and format != "auto":
         raise LoadError(f"There is no format {format!r}. Formats: auto, {', '.join(FORMATS)}.")
-    text = read_text(input, offset, length, notes, name)
+    text = part.text()
     if format in ("auto", "text"):
         return text
     try:
         if format == "lines":
             return _lines(text)
         if format == "json":
-            return _json(text, name)
-        return _json_lines(text, notes, name)
+            return _json(text, part.label)
+        return _json_lines(text, part.notes, part.label)
     finally:
         # A short text, or one that is its own only line, may be held by the value.
         if format != "lines" or text.find("\n", 0, len(text) - 1) >= 0:
@@ -201,39 +264,21 @@ def _excerpt(text: str, at: int) -> str:
     return repr(text[start:end])
 
 
-class _Stream(io.RawIOBase):
-    """A part of the source as a file, for parsers that read from one."""
-
-    def __init__(self, input: Source, offset: int, length: int) -> None:
-        super().__init__()
-        self._input = input
-        self._at = offset
-        self._end = offset + length
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = read_exactly(self._input, self._at, min(len(buffer), self._end - self._at, WINDOW))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-def _table(
-    input: Source, offset: int, length: int, format: str, notes: list[str], name: str
-) -> Any:
+def _table(part: Part, format: str) -> Any:
     pandas: Any = import_module("pandas")
 
-    of = f"{name}: " if name else ""
-    head = read_exactly(input, offset, min(length, 64 << 10))
+    input, offset, length, notes = part.input, part.offset, part.length, part.notes
+    of = part.of
+    head = part.head(64 << 10)
     encoding, skip = by_mark(head, length)
+    if not skip:
+        encoding = part.encoding or encoding
     separator = "\t" if format == "tsv" else _separator(head[skip:].decode(encoding, "replace"))
     if format == "csv" and separator != ",":
         notes.append(f"{of}the columns are separated by {separator!r}.")
     errors = "strict"
     for attempt in (0, 1):
-        stream = io.BufferedReader(_Stream(input, offset + skip, length - skip), 1 << 20)
+        stream = io.BufferedReader(Stream(input, offset + skip, length - skip), 1 << 20)
         try:
             frame = pandas.read_csv(
                 stream,
@@ -296,9 +341,7 @@ def _folder(input: Source, entries: Sequence[Entry], format: str, notes: list[st
             _drop_window(input, window, group, values)
         return values
     if format not in ("auto", "text"):
-        for name, offset, length in entries:
-            values[name] = _value(input, offset, length, format, notes, name)
-        return values
+        return _parsed_folder(input, entries, format, notes)
     guessed: list[tuple[str, str]] = []
     for group, window in _windows(input, entries):
         base = group[0][1]
@@ -321,6 +364,28 @@ def _folder(input: Source, entries: Sequence[Entry], format: str, notes: list[st
         named = ", ".join(f"{name} ({encoding})" for name, encoding in guessed[:_NAMED])
         more = f" and {len(guessed) - _NAMED:,} more" if len(guessed) > _NAMED else ""
         notes.append(f"Not UTF-8, decoded by a guess: {named}{more}.")
+    return values
+
+
+def _parsed_folder(
+    input: Source, entries: Sequence[Entry], format: str, notes: list[str]
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    skipped = Skipped()
+    for name, offset, length in entries:
+        part = Part(input, offset, length, name, notes, label=name)
+        try:
+            values[name] = _value(part, format)
+        except BombError:
+            raise
+        except LoadError as error:
+            if format not in _PARSERS:
+                raise
+            skipped.add("not readable", str(error))
+    if skipped:
+        if not values:
+            raise LoadError(f"No file could be read as {format}: {skipped}.")
+        notes.append(str(skipped))
     return values
 
 

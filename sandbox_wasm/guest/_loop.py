@@ -13,6 +13,7 @@ from . import (
     _copy,
     _door,
     _execute,
+    _figures,
     _find,
     _llm,
     _load,
@@ -45,6 +46,7 @@ HELPERS: dict[str, Any] = {
     "grep": _find.grep,
     "lines": _find.lines,
     "chunks": _find.chunks,
+    "show": _figures.show,
     "pmap": _parallel.pmap,
     "PmapError": _parallel.PmapError,
     "show_vars": show_vars,
@@ -71,7 +73,13 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
         else:
             entries = [(path, offset, length) for path, offset, length in request["entries"]]
             value, notes = _load.load(
-                source, entries, request["kind"], request["format"], request["hint"]
+                source,
+                entries,
+                request["kind"],
+                request["format"],
+                request["hint"],
+                request.get("pattern"),
+                request.get("charset"),
             )
     except (_load.LoadError, _copy.CopyError) as error:
         return {"refused": str(error)}
@@ -255,6 +263,7 @@ def install(*, first: bool) -> dict[str, Any]:
         mend()
         _execute.tidy(NAMESPACE)
 
+    _figures.prepare()
     _execute.keep_entry(ENTRY, turn)
     # The artefact's own would end the interpreter after the turn.
     for name in ("exit", "quit"):

@@ -18,16 +18,24 @@ import pathlib
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from importlib import import_module
 from typing import Any
+
+from . import _figures
+from ._columns import write_columns
+from ._page import Page
 
 __all__ = ["FORMATS", "SaveError", "serialize"]
 
-FORMATS = ("text", "json", "jsonl", "csv", "tsv", "md", "bytes")
+FORMATS = (
+    "text", "json", "jsonl", "csv", "tsv", "md", "bytes", "html", "xlsx", "png", "svg", "parquet",
+    "arrow",
+)  # fmt: skip
 
 _BY_SUFFIX = {
     "json": "json", "geojson": "json", "ipynb": "json", "jsonl": "jsonl", "ndjson": "jsonl",
     "csv": "csv", "tsv": "tsv", "md": "md", "markdown": "md", "txt": "text", "text": "text",
-    "log": "text",
+    "log": "text", "html": "html", "htm": "html", "xlsx": "xlsx", "png": "png", "svg": "svg",
 }  # fmt: skip
 _CHUNK = 4 << 20
 _INDENTED = 200_000
@@ -64,6 +72,11 @@ def serialize(value: Any, format: str, path_suffix: str) -> tuple[Iterator[bytes
         "tsv": lambda value: _table(value, "\t"),
         "md": _markdown,
         "bytes": _bytes,
+        "html": _html,
+        "xlsx": _xlsx,
+        "png": lambda value: _image(value, _figures.png_of, "png"),
+        "svg": lambda value: _image(value, _figures.svg_of, "svg"),
+        "columns": _columns_of,
     }
     if format not in writers:
         raise SaveError(f"There is no format {format!r}. Formats: auto, {', '.join(FORMATS)}.")
@@ -73,6 +86,8 @@ def serialize(value: Any, format: str, path_suffix: str) -> tuple[Iterator[bytes
 def _recognise(value: Any, suffix: str) -> str:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return "bytes"
+    if isinstance(value, Page) and _BY_SUFFIX.get(suffix) == "html":
+        return "html"
     if isinstance(value, str):
         # Text for a .csv or .jsonl file is what the code has made itself; only JSON is unclear.
         return "json" if _BY_SUFFIX.get(suffix) == "json" and not _is_json(value) else "text"
@@ -122,6 +137,89 @@ def _bytes(value: Any) -> Iterator[bytes]:
     )
 
 
+def _html(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Page):
+        return _encoded(value.html)
+    if isinstance(value, str):
+        return _encoded(value)
+    text: str = _table_of(value, "html").to_html(index=False)
+    return _encoded(f'<!doctype html>\n<meta charset="utf-8">\n{text}\n')
+
+
+def _image(value: Any, draw: Callable[..., bytes], format: str) -> Iterator[bytes]:
+    try:
+        return iter([draw(value, None) if format == "png" else draw(value)])
+    except _figures.ImageError as error:
+        raise SaveError(f"As {format} a figure can be saved: {error}.") from None
+
+
+def _table_of(value: Any, format: str) -> Any:
+    """A DataFrame of anything that is a table."""
+    pandas: Any = import_module("pandas")
+    if _is_frame(value):
+        return _framed(value)
+    if not _is_table(value):
+        raise SaveError(
+            f"As {format} a DataFrame, a list of dicts or a list of lists can be saved, not "
+            f"{_kind(value)}."
+        )
+    rows = _rows(value, "table")
+    header = next(rows, [])
+    return pandas.DataFrame(list(rows), columns=[str(name) for name in header])
+
+
+def _columns_of(value: Any) -> Iterator[bytes]:
+    return write_columns(_table_of(value, "parquet"))
+
+
+def _xlsx(value: Any) -> Iterator[bytes]:
+    """A workbook: of a dict of tables one sheet each, else one sheet."""
+    pandas: Any = import_module("pandas")
+    sheets = {"Sheet1": value}
+    if isinstance(value, Mapping) and value and all(_is_frame(sheet) for sheet in value.values()):
+        sheets = {str(name): sheet for name, sheet in value.items()}
+    out = io.BytesIO()
+    # Text that begins with = is text: it may come from anywhere, and a formula can do things.
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    taken: set[str] = set()
+    try:
+        with pandas.ExcelWriter(
+            out, engine="xlsxwriter", engine_kwargs={"options": options}
+        ) as writer:
+            for name, sheet in sheets.items():
+                frame = _plain_cells(_table_of(sheet, "xlsx"))
+                frame.to_excel(writer, sheet_name=_sheet_name(name, taken), index=False)
+    except ValueError as error:
+        raise SaveError(f"The table cannot be a workbook: {str(error)[:300]}.") from None
+    return iter([out.getvalue()])
+
+
+def _plain_cells(frame: Any) -> Any:
+    """The table with text for what a cell cannot hold: nested values, times with a zone."""
+    frame = frame.copy(deep=False)
+    frame.columns = [str(column) for column in frame.columns]
+    for at, column in enumerate(frame.columns):
+        series = frame.iloc[:, at]
+        if getattr(series.dtype, "tz", None) is not None:
+            frame[column] = series.astype(str)
+        elif str(series.dtype) == "object":
+            frame[column] = series.map(
+                lambda cell: _dumps(cell) if isinstance(cell, (Mapping, list, tuple, set)) else cell
+            )
+    return frame
+
+
+def _sheet_name(name: str, taken: set[str]) -> str:
+    """A name that Excel takes: 31 characters, none of []:*?/\\, not twice."""
+    plain = "".join("_" if c in "[]:*?/\\" else c for c in name).strip("'")[:31] or "Sheet"
+    free, number = plain, 1
+    while free.lower() in taken:
+        number += 1
+        free = f"{plain[: 31 - len(str(number)) - 1]}_{number}"
+    taken.add(free.lower())
+    return free
+
+
 def _encoded(text: str) -> Iterator[bytes]:
     for start in range(0, len(text), _CHUNK):
         try:
@@ -164,6 +262,11 @@ def _json_lines(value: Any) -> Iterator[bytes]:
             "list(x.items()) of a dict, or say format='json'."
         )
     return _joined(_dumps(item) + "\n" for item in value)
+
+
+def json_line(value: Any) -> bytes:
+    """A value as one line of JSON."""
+    return _dumps(value).encode()
 
 
 def _dumps(value: Any, indent: int | None = None) -> str:

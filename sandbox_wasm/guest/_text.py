@@ -90,7 +90,14 @@ def read_exactly(source: Source, offset: int, length: int) -> bytes:
     return whole
 
 
-def read_text(source: Source, offset: int, length: int, notes: list[str], name: str = "") -> str:
+def read_text(
+    source: Source,
+    offset: int,
+    length: int,
+    notes: list[str],
+    name: str = "",
+    declared: str | None = None,
+) -> str:
     """Read text in whatever encoding it is.
 
     Args:
@@ -99,6 +106,7 @@ def read_text(source: Source, offset: int, length: int, notes: list[str], name: 
         length: its bytes.
         notes: gets a sentence when the encoding was guessed.
         name: what to call the file in it.
+        declared: the encoding that the source says it has; a byte-order mark goes before it.
 
     Raises:
         LoadError: the source changed meanwhile.
@@ -109,6 +117,8 @@ def read_text(source: Source, offset: int, length: int, notes: list[str], name: 
     offset += skip
     length -= skip
     bad = None
+    if declared is not None and not skip:
+        return _read_other(source, offset, length, declared, "replace")
     if encoding == "utf-8":
         if head[skip:].isascii():
             text = source.ascii(offset, length) if length else ""

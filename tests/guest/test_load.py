@@ -172,7 +172,7 @@ def test_a_file_that_changes_between_the_two_readings_is_refused(
 
         def read(self, offset: int, length: int, /) -> bytes:
             self.starts += offset == 0
-            if self.starts == 3:  # the head, the first reading, the second
+            if self.starts == 4:  # the kind, the head, the first reading, the second
                 self.data = after.encode()
             return super().read(offset, length)
 
@@ -265,7 +265,7 @@ def test_an_invalid_line_is_named() -> None:
 
 def test_an_unknown_format_is_named() -> None:
     with pytest.raises(LoadError, match="jsonl"):
-        value(b"x", "xml")
+        value(b"x", "no-such")
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -64,7 +64,9 @@ async def test_keys_of_providers_are_nowhere_but_in_the_server(
 
 async def test_the_guest_sees_nothing_of_the_machine(agent: Agent) -> None:
     shown = await agent.run("import os; sorted(os.environ)")
-    assert "=> ['HOME', 'PYTHONTZPATH', 'PYTHONUTF8', 'TMPDIR']" in shown
+    assert (
+        "=> ['HOME', 'MPLBACKEND', 'MPLCONFIGDIR', 'PYTHONTZPATH', 'PYTHONUTF8', 'TMPDIR']" in shown
+    )
     told = await agent.call(
         "exec_code",
         code="import os, sys, platform, traceback\n"
