@@ -73,6 +73,8 @@ def docx_document(part: Part) -> Document:
             blocks.append(block)
             at += len(block) + 2
     blocks += [f"[^{number}]: {text}" for number, text in enumerate(notes, 1)]
+    if not part.label and (headings or tables):
+        part.note(f".headings ({len(headings):,}) and .tables ({len(tables):,}) are there too.")
     return Document("\n\n".join(blocks), headings, tables)
 
 

@@ -97,7 +97,13 @@ def html_page(part: Part) -> Page:
     head = part.head(4096)
     if part.charset is None and by_mark(head, part.length)[1] == 0:
         part = replace(part, charset=_declared(head))
-    return page_of(part.text(), part)
+    page = page_of(part.text(), part)
+    if not part.label:
+        title = f"{page.title[:100]!r} is .title; " if page.title else ""
+        part.note(
+            f"{title}.links ({len(page.links):,}), .tables, .tree, .soup, .html are there too."
+        )
+    return page
 
 
 def _declared(head: bytes) -> str | None:
