@@ -114,6 +114,7 @@ TOOLS: dict[str, ToolEntry] = {
             "JSON. PDF, Office, HTML, e-mail, SQLite, Parquet, archives and more are parsed. Only "
             "files under an allowed folder. The reply is a preview: type, size, shape, head "
             "and tail, and what was left out.",
+            open_world=True,
         ),
         _entry(
             args.ExecCode,

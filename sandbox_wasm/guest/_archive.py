@@ -106,6 +106,7 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
                 is_binary = b"\0" in data[:8192] and not data.startswith(_MARKS)
                 if not is_binary:
                     values[path] = decode_small(data)[0]
+                    part.input.wipe(data)
                 elif binaries:
                     values[path] = data
                 else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from email import policy
-from email.message import EmailMessage
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.parser import BytesParser
-from importlib import import_module
 from typing import Any
 
 from ._page import page_of
 from ._part import Part
+from ._text import decode_small
 
 _SEPARATOR = re.compile(rb"(?:\A|\n\r?\n)(From [^\n]*\n)")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
@@ -51,11 +53,8 @@ def mbox_messages(part: Part) -> list[dict[str, Any]]:
 
 
 def _message(data: bytes, part: Part) -> dict[str, Any]:
-    message = BytesParser(policy=policy.default).parsebytes(data)
-    assert isinstance(message, EmailMessage)
-    headers = [
-        (name, _header(message, name, raw)) for name, raw in list(message.raw_items())[:_HEADERS]
-    ]
+    message = BytesParser(policy=policy.compat32).parsebytes(data)
+    headers = [(name, _header(raw)) for name, raw in list(message.raw_items())[:_HEADERS]]
     first: dict[str, str] = {}
     for name, value in headers:
         first.setdefault(name.lower(), value)
@@ -71,7 +70,9 @@ def _message(data: bytes, part: Part) -> dict[str, Any]:
                 (texts if kind == "text/plain" else pages).append(_decoded(piece))
             else:
                 payload = piece.get_payload(decode=True)
-                attachments.append({"name": file or "", "type": kind, "data": payload or b""})
+                attachments.append(
+                    {"name": _header(file or ""), "type": kind, "data": payload or b""}
+                )
     except (ValueError, LookupError, RecursionError, AttributeError, KeyError, TypeError) as error:
         part.note(f"A part of a message could not be read ({type(error).__name__}).")
     html = "\n".join(pages)
@@ -90,11 +91,15 @@ def _message(data: bytes, part: Part) -> dict[str, Any]:
     }
 
 
-def _header(message: EmailMessage, name: str, raw: str) -> str:
-    try:
-        return " ".join(str(message.policy.header_fetch_parse(name, raw)).split())
-    except Exception:  # the parser of addresses and dates fails on broken ones in many ways
-        return " ".join(str(raw).split())
+def _header(raw: object) -> str:
+    """The text of a header. The parser that knows addresses and dates takes ten times as long."""
+    text = str(raw)
+    if not text.isascii():  # bytes beyond ASCII, which the parser marks in its own way
+        text = decode_small(text.encode("utf-8", "surrogateescape"))[0]
+    if "=?" in text:
+        with suppress(ValueError, LookupError, HeaderParseError):
+            text = str(make_header(decode_header(text)))
+    return " ".join(text.split())
 
 
 def _attached(piece: Any) -> bool:
@@ -110,5 +115,4 @@ def _decoded(piece: Any) -> str:
     try:
         return str(data.decode(charset))
     except (LookupError, UnicodeDecodeError):
-        small: Any = import_module(f"{__package__}._text").decode_small
-        return str(small(data)[0])
+        return decode_small(data)[0]

@@ -164,6 +164,12 @@ async def test_mail_and_databases(agent: Agent, work: Path) -> None:
     assert "=> [{'name': 'a.pdf', 'type': 'application/pdf', 'data': b'%PDF-'}]" in await agent.run(
         "v['attachments']"
     )
+    odd = b"From: J\xfcrgen <j@example.org>\nSubject: =?no-such?q?x?= =?utf-8?b?????=\n\nb\xfcdy\n"
+    (work / "odd.eml").write_bytes(odd)
+    await load(agent, "odd.eml")
+    assert "=> ('Jürgen <j@example.org>', True, 'büdy')" in await agent.run(
+        "v['from'], '=?' in v['subject'], v['text'].strip()"
+    )
     (work / "a.mbox").write_bytes(docs.MBOX)
     await load(agent, "a.mbox")
     assert "=> [('one', 'body one\\nFrom here on'), ('two', 'body two')]" in await agent.run(
