@@ -56,6 +56,7 @@ def own_cache(tmp_path: Path, sandbox_cache: Cache) -> Cache:
     for file, copy in (
         (sandbox_cache.compiled, cache.compiled),
         (sandbox_cache.image, cache.image),
+        (sandbox_cache.data, cache.data),
     ):
         shutil.copy2(f"{file}.json", f"{copy}.json")
         if file == sandbox_cache.compiled:

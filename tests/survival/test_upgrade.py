@@ -68,6 +68,7 @@ async def test_variables_are_carried_to_another_interpreter_and_what_cannot_be_i
     for file, copy in (
         (ready.compiled, cache.compiled),
         (ready.image, cache.image),
+        (ready.data, cache.data),
         (ready.compiled, older_cache.compiled),
     ):
         os.link(file, copy)
