@@ -13,6 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from .errors import BadRequestError
+from .lm import CACHE_MB, IN_FLIGHT
 from .space import Limits, check_handle, new_handle
 
 _NAMES = {
@@ -26,6 +27,8 @@ _NAMES = {
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
     "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
     "max_usd": ("RLM_MCP_MAX_USD", float),
+    "cache_mb": ("RLM_MCP_CACHE_MB", int),
+    "in_flight": ("RLM_MCP_IN_FLIGHT", int),
     "memory_mb": ("RLM_MCP_MEMORY_MB", int),
     "running": ("RLM_MCP_RUNNING", int),
     "history": ("RLM_MCP_HISTORY", int),
@@ -56,6 +59,8 @@ class Settings:
         record: what is recorded of what happens: `full`, `shape` (no code, prompts, answers and
             output) or `off`.
         record_mb: MiB that the record of all spaces may take; the oldest goes.
+        cache_mb: what known answers of sub-models may take on the disk, in MB.
+        in_flight: sub-LLM calls to one provider at a time.
     """
 
     home: Path
@@ -70,6 +75,8 @@ class Settings:
     max_usd: float | None = None
     record: str = "full"
     record_mb: int = 256
+    cache_mb: int = CACHE_MB
+    in_flight: int = IN_FLIGHT
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -115,6 +122,8 @@ def load_settings(
         max_usd=found.get("max_usd"),
         record=_record(found.get("record", "full")),
         record_mb=found.get("record_mb", 256),
+        cache_mb=found.get("cache_mb", CACHE_MB),
+        in_flight=found.get("in_flight", IN_FLIGHT),
     )
 
 
