@@ -102,8 +102,13 @@ class Account:
                     account._spent += await account.load()
                     account.load = None
 
-    def add(self, spending: Spending) -> None:
-        """Count what was used, here and above."""
+    async def count_known(self) -> None:
+        """Count an answer that was known, here and above."""
+        await self._ready()
+        self._add(Spending(cached=1))
+
+    def _add(self, spending: Spending) -> None:
+        # Only after `_ready`: what was added before it would be loaded again, and count twice.
         for account in self.chain():
             account._spent += spending
             if account.on_spent is not None:
@@ -286,7 +291,7 @@ class Hold:
 
     def _settle(self, spending: Spending) -> None:
         if spending != Spending():
-            self._account.add(spending)
+            self._account._add(spending)
         if self._reserved:
             self._reserved = False
             self._account._release(self._each)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import anyio
@@ -36,7 +36,7 @@ class Cached:
         inner: SubModel,
         cache: AnswerCache,
         default_model: str,
-        on_hit: Callable[[], None] = lambda: None,
+        on_hit: Callable[[], Awaitable[None]],
     ) -> None:
         self._inner = inner
         self._cache = cache
@@ -54,7 +54,7 @@ class Cached:
                 return await self._led(key, request)
             result = await self._followed(flight, request)
             if isinstance(result, Answer):
-                self._on_hit()
+                await self._on_hit()
                 return replace(result, cached=True)
             # What ended for reasons of its own caller says nothing about this one.
             if isinstance(result, SubLLMError) and result.kind not in ("budget", "timeout"):
@@ -65,7 +65,7 @@ class Cached:
         try:
             known = await self._cache.find(key)
             if known is not None:
-                self._on_hit()
+                await self._on_hit()
                 flight.result = known
                 return known
             flight.result = answer = await self._asked(key, request)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from anyio import to_thread
 
+from rlm_mcp.errors import StoreError, SubLLMError
+
 from ..store import Answers, Spending
 from ._bounded import IN_FLIGHT, Bounded
 from ._budget import Account, Budget
@@ -57,7 +59,13 @@ class Calls:
 
         async def load() -> Spending:
             await self._journal.settled()
-            return await to_thread.run_sync(self._answers.spent, space)
+            try:
+                return await to_thread.run_sync(self._answers.spent, space)
+            except StoreError as error:
+                if budget == Budget():
+                    return Spending()  # nothing depends on it, and the answer is worth more
+                text = f"budget: what space {space} has spent cannot be read: {error}"
+                raise SubLLMError(text, kind="budget", calls=0) from error
 
         return Account(
             f"space {space}",
@@ -73,13 +81,8 @@ class Calls:
 
     def model(self, account: Account) -> SubModel:
         """What answers requests that an account pays for; known answers cost it nothing."""
-        known = Spending(cached=1)
-        return Cached(
-            Budgeted(self.source, account),
-            self._cache,
-            self.default_model,
-            lambda: account.add(known),
-        )
+        budgeted = Budgeted(self.source, account)
+        return Cached(budgeted, self._cache, self.default_model, account.count_known)
 
     @property
     def trouble(self) -> str:

@@ -103,7 +103,7 @@ async def test_what_a_cancelled_call_reserved_is_released() -> None:
     account = Account("this run", Budget(tokens=150))
     with anyio.move_on_after(30) as scope:
         async with anyio.create_task_group() as group:
-            group.start_soon(Budgeted(source, account).ask, *questions(1, max_tokens=60))
+            group.start_soon(Budgeted(source, account).ask, questions(1, max_tokens=60)[0])
             while source.in_flight == 0:
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()

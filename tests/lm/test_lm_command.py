@@ -135,7 +135,7 @@ async def test_the_tool_answers_without_tools_in_an_empty_folder(
     assert "of the server" not in seen["environ"].values()
     assert seen["environ"]["HOME"] == os.environ["HOME"]
     assert seen["files"] == []
-    assert not os.path.lexists(seen["cwd"])
+    assert not await anyio.Path(seen["cwd"]).exists()
     assert seen["group"]
     for text in ("2 + 2?", "Be brief.", "Hi"):
         assert text in seen["stdin"]

@@ -61,11 +61,14 @@ async def test_calls_in_flight_to_one_provider_are_bounded_over_all_maps(
     server.delay_s = 0.02
     store = Store(tmp_path)
     calls = Calls(Router("openai/x"), "openai/x", store.answers, in_flight=6)
+
+    async def run(number: int) -> None:
+        requests = [Request(Prompt(f"{number} {index}")) for index in range(20)]
+        await ask_all(calls.model(Account("test")), requests, concurrency=20)
+
     async with anyio.create_task_group() as group:
         for number in range(3):
-            requests = [Request(Prompt(f"{number} {index}")) for index in range(20)]
-            model = calls.model(Account("test"))
-            group.start_soon(lambda m=model, r=requests: ask_all(m, r, concurrency=20))
+            group.start_soon(run, number)
     assert len(server.requests) == 60
     assert 2 <= server.max_concurrency <= 6
     await calls.aclose()

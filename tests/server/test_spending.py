@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import anyio
 import pytest
+from anyio import to_thread
 
 from rlm_mcp.errors import SubLLMError
 from rlm_mcp.lm import LocalOpenAIServer, Request, ScriptedModel
@@ -98,3 +101,45 @@ async def test_budgets_of_tokens_and_dollars_over_a_real_path(
         assert "RLM_MCP_MAX_USD" in text
         assert "left of the budget: $0.9999]" in text
     assert len(server.requests) == 1
+
+
+async def test_a_map_that_is_cancelled_goes_on_where_it_was(
+    connect: Connect, server: LocalOpenAIServer
+) -> None:
+    left = 6
+
+    def answer(messages: list[dict[str, Any]]) -> str:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            server.delay_s = 600
+        return "yes"
+
+    server.answer = answer
+    code = "len(sub_llm_map([f'{i}' for i in range(12)], concurrency=3))"
+    async with connect(sub_model="openai/any") as agent:
+        await agent.run("sub_llm('before')")
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: agent.call("exec_code", code=code))
+            assert await to_thread.run_sync(
+                server.wait_until, lambda now: left <= 0 and now.in_flight == 3, 60
+            )
+            group.cancel_scope.cancel()
+        assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 20)
+        known = len(server.requests) - 1 - 3
+        server.delay_s = 0
+        reply = await agent.run(code)
+        assert "=> 12" in reply
+        assert f"{12 - known} sub-LLM calls, {known} cached" in reply
+
+
+async def test_a_thousand_known_answers_come_without_a_request(
+    connect: Connect, server: LocalOpenAIServer
+) -> None:
+    code = "r = sub_llm_map([f'question {i}' for i in range(1000)], concurrency=100)\nlen(set(r))"
+    server.delay_s = 0.1
+    async with connect(sub_model="openai/any") as agent:
+        assert "1000 sub-LLM calls, " in await agent.run(code)
+        assert 64 <= server.max_concurrency <= 100
+        assert "0 sub-LLM calls, 1000 cached, 0 tokens in, 0 out, $0.0000" in await agent.run(code)
+    assert len(server.requests) == 1000
