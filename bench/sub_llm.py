@@ -60,14 +60,14 @@ def model_server() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def pipeline(home: Path, budget: Budget = Budget()) -> AsyncIterator[SubModel]:
+async def pipeline(home: Path, calls: int | None = None) -> AsyncIterator[SubModel]:
     """The way to the model as a server that has just started has it."""
     store = Store(home)
-    calls = Calls(Router(MODEL), MODEL, store.answers)
+    way = Calls(Router(MODEL), MODEL, store.answers)
     try:
-        yield calls.model(Account("bench", budget))
+        yield way.model(Account("bench", Budget(calls)))
     finally:
-        await calls.aclose()
+        await way.aclose()
         store.close()
 
 
@@ -96,7 +96,7 @@ async def measure(report: Report) -> None:
             await measure_litellm(report)
         with LocalOpenAIServer() as server:
             os.environ["OPENAI_BASE_URL"] = server.base_url
-            async with pipeline(folder, Budget(calls=CALLS // 2)) as model:
+            async with pipeline(folder, CALLS // 2) as model:
                 await measure_budget(report, model, server)
 
 

@@ -171,17 +171,20 @@ class Account:
         return all(account._over(held, _Held()) is None for account in self.chain())
 
     async def _reserve(self, held: _Held, request: Request) -> None:
-        with anyio.move_on_after(request.timeout_s):
-            while (lacking := self._lacking(held, request)) is not None:
-                await lacking._settled.wait()
-            for account in self.chain():
-                account._held.add(held)
-            return
-        raise _error(
-            request,
-            f"what calls in flight have reserved left no room within {request.timeout_s:g} s",
-            "Lower concurrency or max_tokens, or raise the budget.",
-        )
+        lacking = self._lacking(held, request)
+        if lacking is not None:
+            with anyio.move_on_after(request.timeout_s):
+                while lacking is not None:
+                    await lacking._settled.wait()
+                    lacking = self._lacking(held, request)
+        if lacking is not None:
+            raise _error(
+                request,
+                f"what calls in flight have reserved left no room within {request.timeout_s:g} s",
+                "Lower concurrency or max_tokens, or raise the budget.",
+            )
+        for account in self.chain():
+            account._held.add(held)
 
     def _lacking(self, held: _Held, request: Request) -> Account | None:
         """The first account without room for now; raise where there will be none."""

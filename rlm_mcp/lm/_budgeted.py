@@ -9,7 +9,7 @@ import anyio
 
 from rlm_mcp.errors import SubLLMError
 
-from ._budget import Account, Hold
+from ._budget import Account
 from ._meter import METER
 from ._model import SubModel
 from ._types import DEFAULT_OUTPUT_TOKENS, Answer, Request, Usage
@@ -37,13 +37,15 @@ class Budgeted:
     async def ask(self, request: Request) -> Answer:
         """Reserve, ask, and settle; raise `SubLLMError` of kind `budget` where nothing is left."""
         seconds = self._account.seconds_left()
-        with anyio.move_on_after(None if seconds == math.inf else max(seconds, 0)):
-            request, need = await self._need(request)
-            hold = await self._account.hold(request, need)
-            return await self._ask(request, hold)
+        if seconds == math.inf:
+            return await self._ask(request)
+        with anyio.move_on_after(max(seconds, 0)):
+            return await self._ask(request)
         raise self._account.out_of_time(request)
 
-    async def _ask(self, request: Request, hold: Hold) -> Answer:
+    async def _ask(self, request: Request) -> Answer:
+        request, need = await self._need(request)
+        hold = await self._account.hold(request, need)
         outer = METER.set(hold)
         usage: Usage | None = None
         try:

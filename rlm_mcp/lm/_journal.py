@@ -81,11 +81,11 @@ class Journal:
     async def settled(self) -> None:
         """Wait until all that came in so far is written, or cannot be."""
         batch = self._next
-        if batch.empty:
-            if self._writing is not None:
-                await asyncio.wait([self._writing])
-            return
-        await batch.written.wait()
+        if not batch.empty:
+            self._begin()
+            await batch.written.wait()
+        elif self._writing is not None:
+            await asyncio.wait([self._writing])
 
     def _begin(self) -> None:
         if self._writing is None or self._writing.done():
@@ -107,11 +107,12 @@ class Journal:
                 if not self.trouble:
                     logger.warning("answers of sub-models are not kept: %s", error)
                 self.trouble = str(error)
+                more = not self._next.empty
                 self._put_back(batch)
+                if not more:
+                    return  # what was put back is tried again with what comes next
             finally:
                 batch.written.set()
-            if self.trouble:
-                return  # what was put back is tried again with what comes next
 
     def _put_back(self, batch: _Batch) -> None:
         # The answers have reached their callers; what they cost must not be forgotten.

@@ -40,7 +40,16 @@ class Spending:
     unpriced: int = 0
 
     def __add__(self, other: Spending) -> Spending:
-        return Spending(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        # By name: it is done for every call, and `astuple` takes 50 times as long.
+        return Spending(
+            self.calls + other.calls,
+            self.failed + other.failed,
+            self.cached + other.cached,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.usd + other.usd,
+            self.unpriced + other.unpriced,
+        )
 
     @property
     def tokens(self) -> int:

@@ -220,15 +220,23 @@ async def test_a_dry_run_knows_what_would_not_be_asked(opened: Open) -> None:
 
 async def test_a_store_in_trouble_costs_no_answer(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    source = ScriptedModel(upper)
-    calls = Calls(source, "m", store.answers)
-    model = calls.model(Account("test"))
+    calls = Calls(ScriptedModel(upper), "m", store.answers)
+    account = calls.open_account("main", Budget())
+    model = calls.model(account)
     with sqlite3.connect(tmp_path / "store.sqlite") as connection:
         connection.execute("DROP TABLE answers")
-    assert (await model.ask(Request(Prompt("a")))).text == "A"
-    assert "no such table" in calls.trouble
-    assert (await model.ask(Request(Prompt("a")))).text == "A"
-    await calls.aclose()
+        connection.execute("DROP TABLE spending")
+    with anyio.fail_after(30):
+        requests = [Request(Prompt(letter)) for letter in "abcabc"]
+        results = await ask_all(model, requests, concurrency=2)
+        assert [found.text for found in results if isinstance(found, Answer)] == list("ABCABC")
+        assert "no such table" in calls.trouble
+        assert (await account.spent()).calls == 6
+        # A budget that cannot be kept is another matter.
+        bounded = calls.model(calls.open_account("main", Budget(calls=5)))
+        with pytest.raises(SubLLMError, match="what space main has spent cannot be read"):
+            await bounded.ask(Request(Prompt("d")))
+        await calls.aclose()
     store.close()
 
 

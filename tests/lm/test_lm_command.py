@@ -24,6 +24,7 @@ from rlm_mcp.lm import (
     Usage,
     ask_all,
 )
+from tests.conftest import Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -279,3 +280,18 @@ async def test_the_estimate_names_no_price(make_tool: Callable[[str], Tool]) -> 
     estimate = await make_tool("codex").agent().estimate(Request(Prompt("x" * 400), max_tokens=9))
     assert estimate.usd is None
     assert estimate.input_tokens > Usage.guess(Request(Prompt("x" * 400))).input_tokens
+
+
+@pytest.mark.timeout(90)
+async def test_guest_code_is_answered_by_the_command_that_the_setting_names(
+    make_tool: Callable[[str], Tool], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = make_tool("claude")
+    tool.plan(claude("four"))
+    monkeypatch.setenv("PATH", f"{tool.folder}:{os.environ['PATH']}")
+    async with connect(sub_model="cli/claude:haiku") as agent:
+        reply = await agent.run("sub_llm('2 + 2?')")
+        assert "=> 'four'" in reply
+        assert "1 sub-LLM call, 7 tokens in, 5 out, $0.2500" in reply
+        info = (await agent.call("spaces", action="info")).text
+        assert "sub-model cli/claude:haiku" in info

@@ -56,8 +56,11 @@ async def test_the_spending_of_a_space_is_known_after_a_restart(connect: Connect
         info = (await agent.call("spaces", action="info", space="copy")).text
         assert "spent: 0 sub-LLM calls, 0 tokens in" in info
         # A space that begins anew under an old name owes nothing.
+        await agent.run("sub_llm('d')", space="copy")
         await agent.call("spaces", action="delete", space="copy")
-        await agent.run("sub_llm('d')", space="main")
+        await agent.call("spaces", action="open", space="copy")
+        info = (await agent.call("spaces", action="info", space="copy")).text
+        assert "spent: 0 sub-LLM calls, 0 tokens in" in info
 
 
 async def test_a_budget_of_calls_holds_over_executions_and_restarts(connect: Connect) -> None:
