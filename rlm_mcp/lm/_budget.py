@@ -263,11 +263,13 @@ class Hold:
         self._reserved = True
         self._tries = 0
         self._open = False
+        self._said = 0
         self._request = request
 
     async def begin(self) -> None:
-        """Reserve for another try what was reserved for the first."""
+        """Reserve for another try what was reserved for the first, and what was said since."""
         if not self._reserved:
+            self._each = self._grown()
             await self._account._reserve(self._each, self._request)
             self._reserved = True
         self._tries += 1
@@ -276,7 +278,15 @@ class Hold:
     def end(self, usage: Usage) -> None:
         """Settle a try."""
         self._open = False
+        self._said = usage.output_tokens
         self._settle(spending_of(usage))
+
+    def _grown(self) -> _Held:
+        # An answer that did not fit its schema is part of the next prompt.
+        tokens = self._each.tokens + self._said
+        if not self._each.tokens or not self._each.usd:
+            return _Held(1, tokens if self._each.tokens else 0, self._each.usd)
+        return _Held(1, tokens, self._each.usd * tokens / self._each.tokens)
 
     def close(self, usage: Usage | None) -> None:
         """Settle what no try did, and release the rest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +23,9 @@ IMAGE_TOKENS = 1600
 """Of an image: the most that Anthropic counts for one; other providers count less."""
 _BYTES_PER_TOKEN = 25
 """Of other attachments (a guess: a page of a PDF has about 50 KB and 2,000 tokens)."""
+
+_INSTRUCTION_TOKENS = 40
+"""With which a schema is put into a prompt."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -157,6 +161,8 @@ class Usage:
         prompt = request.prompt
         texts = (prompt.text, prompt.system or "", *(turn.text for turn in prompt.history))
         read = sum(map(estimate_tokens, texts)) + sum(map(_attached_tokens, prompt.attachments))
+        if request.schema is not None:
+            read += estimate_tokens(json.dumps(request.schema)) + _INSTRUCTION_TOKENS
         return cls(1, 0, read, request.max_tokens or DEFAULT_OUTPUT_TOKENS, None)
 
     @classmethod

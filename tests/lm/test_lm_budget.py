@@ -199,6 +199,18 @@ async def test_what_a_bad_answer_cost_is_in_the_error_and_in_the_batch(
     assert told[-1] == Usage.of_error(error)
 
 
+async def test_what_is_said_about_a_bad_answer_is_reserved_as_well(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.answer = lambda messages: "no " * 400  # 300 tokens
+    account = Account("this run", Budget(tokens=1100))
+    request = Request(Prompt("x" * 300), schema={"type": "object"}, max_tokens=400)
+    with pytest.raises(SubLLMError, match=r"of 1,100 tokens and this call may use 8\d\d") as caught:
+        await Budgeted(model, account).ask(request)
+    assert (caught.value.kind, caught.value.calls) == ("budget", 1)
+    assert len(server.requests) == 1
+
+
 async def test_a_budget_of_seconds_ends_a_call_that_is_under_way() -> None:
     source = Held()
     account = Account("this run", Budget(seconds=0.2))
