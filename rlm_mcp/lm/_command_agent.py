@@ -77,17 +77,22 @@ class CommandAgent:
         if request.prompt.attachments:
             text = f"{self.model}: command-line agents take text alone, no attachments."
             raise self._error(f"{text} Name another model with model=.", "refused")
-        if self._program() is None:
-            line = self._line
-            raise self._error(
-                f"{self.model}: the command `{line.program}` is not on the PATH of the rlm-mcp "
-                f"server. For {line.product}: {line.install}; or set RLM_MCP_SUB_MODEL to "
-                "another model.",
-                "no_model",
-            )
+        if missing := self.missing():
+            text = f"{self.model}: {missing}; or set RLM_MCP_SUB_MODEL to another model."
+            raise self._error(text, "no_model")
         # Outside of the request's time limit: to wait for one's turn is not the model's slowness.
         async with self._running:
             return await Asking(self, request, self._pauses, backoff_s=self._backoff_s).run()
+
+    def missing(self) -> str:
+        """What keeps the command from being run, and what to do; empty for nothing."""
+        if self._program() is not None:
+            return ""
+        line = self._line
+        return (
+            f"the command `{line.program}` is not on the PATH of the rlm-mcp server. "
+            f"For {line.product}: {line.install}"
+        )
 
     async def estimate(self, request: Request) -> Usage:
         """Guess by the length; these tools add instructions of their own and name no price."""
