@@ -79,7 +79,7 @@ class Account:
         self._held = _Held()
         self._began = time.monotonic()
         self._settled = anyio.Event()
-        self._loading = anyio.Lock()
+        self._loading: anyio.Event | None = None
 
     def chain(self) -> Iterator[Account]:
         """This account and those above it."""
@@ -95,12 +95,17 @@ class Account:
 
     async def _ready(self) -> None:
         for account in self.chain():
-            if account.load is None:
-                continue
-            async with account._loading:
-                if account.load is not None:
+            while account.load is not None:
+                if account._loading is not None:
+                    await account._loading.wait()  # all go on at once, not one after another
+                    continue
+                loaded = account._loading = anyio.Event()
+                try:
                     account._spent += await account.load()
                     account.load = None
+                finally:
+                    account._loading = None
+                    loaded.set()
 
     async def count_known(self) -> None:
         """Count an answer that was known, here and above."""
