@@ -202,11 +202,11 @@ async def test_what_is_still_running_at_the_end_is_cancelled_and_told_of(connect
     async with connect(model) as agent:
         code = (
             "import asyncio\n"
-            "async def wait():\n"
-            "    try: await asub_llm('never')\n"
+            "async def wait(c):\n"
+            "    try: await asub_llm(f'never {c}')\n"
             "    finally: ended.append(1)\n"
             "ended = []\n"
-            "tasks = [asyncio.create_task(wait()) for _ in range(3)]\n"
+            "tasks = [asyncio.create_task(wait(c)) for c in 'abc']\n"
             "await asyncio.sleep(0.02)\n'done'"
         )
         reply = await agent.run(code)
