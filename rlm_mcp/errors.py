@@ -43,6 +43,7 @@ class SubLLMError(RlmError):
         input_tokens: that were spent in vain, over all tries, as are the next two.
         output_tokens: tokens that were written.
         usd: the price, or None when it is unknown.
+        calls: that were sent to a model, tries included; 0 if it failed before that.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class SubLLMError(RlmError):
         input_tokens: int = 0,
         output_tokens: int = 0,
         usd: float | None = 0.0,
+        calls: int = 1,
     ) -> None:
         super().__init__(message)
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.usd = usd
+        self.calls = calls
         self.kind = kind
         self.provider = provider
         self.model = model

@@ -13,6 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from .errors import BadRequestError
+from .lm import CACHE_MB, IN_FLIGHT
 from .loaders import Command, UrlRules, read_commands
 from .space import Limits, check_handle, new_handle
 
@@ -27,6 +28,8 @@ _NAMES = {
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
     "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
     "max_usd": ("RLM_MCP_MAX_USD", float),
+    "cache_mb": ("RLM_MCP_CACHE_MB", int),
+    "in_flight": ("RLM_MCP_IN_FLIGHT", int),
     "memory_mb": ("RLM_MCP_MEMORY_MB", int),
     "running": ("RLM_MCP_RUNNING", int),
     "history": ("RLM_MCP_HISTORY", int),
@@ -63,6 +66,8 @@ class Settings:
         urls: which addresses may be fetched.
         commands: programs whose output may be loaded, by name; only the settings file has them,
             as `[commands.NAME]`.
+        cache_mb: what known answers of sub-models may take on the disk, in MB.
+        in_flight: sub-LLM calls to one provider at a time.
     """
 
     home: Path
@@ -79,6 +84,8 @@ class Settings:
     record_mb: int = 256
     urls: UrlRules = field(default_factory=UrlRules)
     commands: Mapping[str, Command] = field(default_factory=dict)
+    cache_mb: int = CACHE_MB
+    in_flight: int = IN_FLIGHT
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -128,6 +135,8 @@ def load_settings(
         record_mb=found.get("record_mb", 256),
         urls=UrlRules(found.get("urls", True), found.get("allow_private_urls", False)),
         commands=commands,
+        cache_mb=found.get("cache_mb", CACHE_MB),
+        in_flight=found.get("in_flight", IN_FLIGHT),
     )
 
 

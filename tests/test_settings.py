@@ -51,6 +51,8 @@ def test_every_setting_is_read_from_each_place(file: Path, tmp_path: Path) -> No
         "durability": ("RLM_MCP_DURABILITY", "sync"),
         "record": ("RLM_MCP_RECORD", "shape"),
         "record_mb": ("RLM_MCP_RECORD_MB", "10"),
+        "cache_mb": ("RLM_MCP_CACHE_MB", "10"),
+        "in_flight": ("RLM_MCP_IN_FLIGHT", "11"),
     }
     by_variable = load(file, None, **dict(values.values()))
     by_flag = load(file, {name: value for name, (_, value) in values.items()})
@@ -58,6 +60,7 @@ def test_every_setting_is_read_from_each_place(file: Path, tmp_path: Path) -> No
     by_file = load(file)
     assert by_variable == by_flag == by_file
     assert by_file.home == tmp_path / "h"
+    assert (by_file.cache_mb, by_file.in_flight) == (10, 11)
     assert by_file.limits.sync
     assert (by_file.record, by_file.record_mb) == ("shape", 10)
     limits = by_file.limits

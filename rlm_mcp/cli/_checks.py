@@ -19,7 +19,7 @@ from sandbox_wasm import ARTEFACT, locate
 from sandbox_wasm._artefact import digest_of
 
 from ..errors import RlmError, SandboxError
-from ..lm import AGENT, SMALL_MODELS, choose
+from ..lm import AGENT, SMALL_MODELS, CommandAgent, choose
 from ..loaders import Roots
 from ..sandbox import PAGE, Cache, Guest, Layout, LostError, Run, State, WorkerDiedError
 from ..sandbox._process import WorkerProcess
@@ -316,10 +316,10 @@ def _model(
         text = f"agent: the calling agent answers sub_llm itself (from: {why})"
         yield Finding("sub-model", "note", text, f"to have a model answer, {mend}")
         return
-    if name.startswith("cli/"):
-        yield Finding("sub-model", "note", f"{name} cannot answer yet", mend)
-        return
     yield Finding("sub-model", "ok", f"{name} (from: {why})")
+    if name.startswith("cli/"):
+        yield _command(name, environ)
+        return
     provider = name.partition("/")[0]
     if provider in ("ollama", "ollama_chat"):
         yield Finding("key", "ok", f"{provider} needs none")
@@ -334,6 +334,17 @@ def _model(
     else:
         text = f"not checked: which variables `{provider}` reads is in litellm's documentation"
         yield Finding("key", "note", text)
+
+
+def _command(name: str, environ: Mapping[str, str]) -> Finding:
+    try:
+        missing = CommandAgent(name, environ).missing()
+    except RlmError as error:
+        return Finding("command", "problem", str(error))
+    if missing:
+        found, _, mend = missing.partition(". ")
+        return Finding("command", "problem", found, mend)
+    return Finding("command", "ok", "found on PATH; whether it is logged in shows at a first call")
 
 
 def _roots(settings: Settings) -> Finding:

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from ._agent import AgentModel
 from ._batch import OnProgress, Progress, ask_all
+from ._bounded import IN_FLIGHT
+from ._budget import Account, Budget, Hold
+from ._budgeted import Budgeted
+from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
+from ._command_agent import CommandAgent
 from ._guest_calls import CallLimits, answer_guest, estimate_guest
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
+from ._meter import METER, Meter
 from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
 from ._questions import Question, Questions
+from ._router import Router
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
     "AGENT",
+    "CACHE_MB",
     "HOW_TO_SET",
+    "IN_FLIGHT",
+    "METER",
     "SMALL_MODELS",
+    "Account",
     "AgentModel",
     "Answer",
     "Attachment",
+    "Budget",
+    "Budgeted",
     "CallLimits",
+    "Calls",
+    "CommandAgent",
     "Failure",
+    "Hold",
     "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",
+    "Meter",
     "NoModel",
     "OnProgress",
     "Progress",
@@ -34,6 +51,7 @@ __all__ = [
     "Question",
     "Questions",
     "Request",
+    "Router",
     "ScriptedModel",
     "SubModel",
     "Turn",

@@ -23,11 +23,11 @@ class AgentModel:
         """
         if request.model not in (None, AGENT):
             text = f"{request.model}: only the calling agent answers here"
-            raise SubLLMError(text, kind="no_model", model=request.model or "")
+            raise SubLLMError(text, kind="no_model", model=request.model or "", calls=0)
         questions = ASKED.get(None)
         if questions is None:
             text = f"no sub-model is set, and no agent is there to answer. {HOW_TO_SET}"
-            raise SubLLMError(text, kind="no_model", model=AGENT)
+            raise SubLLMError(text, kind="no_model", model=AGENT, calls=0)
         return await questions.ask(request)
 
     async def estimate(self, request: Request) -> Usage:

@@ -98,7 +98,7 @@ def usage_of(result: Answer | SubLLMError) -> Usage:
     """Return what a call used, also in vain."""
     if isinstance(result, Answer):
         return Usage.of(result)
-    return Usage(1, 1, result.input_tokens, result.output_tokens, result.usd)
+    return Usage.of_error(result)
 
 
 async def tell(on_progress: OnProgress | None, progress: Progress) -> bool:

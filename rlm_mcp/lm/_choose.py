@@ -7,6 +7,8 @@ from typing import Never
 
 from rlm_mcp.errors import SubLLMError
 
+from ._command_agent import PREFIX, CommandAgent
+from ._litellm import LiteLLMModel
 from ._model import SubModel
 from ._types import Answer, Request, Usage
 
@@ -31,8 +33,9 @@ SMALL_MODELS: tuple[tuple[str, str], ...] = (
 HOW_TO_SET = (
     "Set RLM_MCP_SUB_MODEL in the environment of the rlm-mcp server and start it again, for "
     "example RLM_MCP_SUB_MODEL=anthropic/claude-haiku-5-5 (with ANTHROPIC_API_KEY) or, with a "
-    "local Ollama and no key, RLM_MCP_SUB_MODEL=ollama_chat/qwen3:8b. A provider's key alone, such "
-    "as OPENAI_API_KEY, also does: its small model is then used."
+    "local Ollama and no key, RLM_MCP_SUB_MODEL=ollama_chat/qwen3:8b, or, with a logged-in Claude "
+    "Code, RLM_MCP_SUB_MODEL=cli/claude. A provider's key alone, such as OPENAI_API_KEY, also "
+    "does: its small model is then used."
 )
 
 
@@ -53,15 +56,17 @@ def choose(setting: str | None, environ: Mapping[str, str]) -> str:
 
 
 def open_model(name: str) -> SubModel:
-    """Return the sub-model of a name that `choose` gave."""
+    """Return the sub-model of a name that `choose` gave, or that a request names.
+
+    Raises:
+        SubLLMError: of kind `no_model`, if there is no command-line agent of that name.
+    """
     if name == AGENT:
         from ._agent import AgentModel
 
         return AgentModel()
-    if name.startswith("cli/"):
-        return NoModel(f"command-line agents ({name}) cannot answer yet")
-    from ._litellm import LiteLLMModel
-
+    if name.startswith(PREFIX):
+        return CommandAgent(name)
     return LiteLLMModel(name)
 
 
@@ -83,4 +88,4 @@ class NoModel:
         """Do nothing: there is nothing to give back."""
 
     def _refuse(self) -> Never:
-        raise SubLLMError(f"{self._reason}. {HOW_TO_SET}", kind="no_model")
+        raise SubLLMError(f"{self._reason}. {HOW_TO_SET}", kind="no_model", calls=0)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from rlm_mcp.errors import SubLLMError
 
+from ._types import NOTHING, Usage
+
 _MAX_CAUSE_CHARS = 300
 _SECRET_NAME = re.compile(r"(_KEY|_TOKEN|_SECRET|_PASSWORD|_KEY_ID)$", re.IGNORECASE)
 # Shorter values, such as the `x` one gives a local server, would blot out ordinary text.
@@ -32,6 +34,7 @@ _NEXT_STEP = {
     "refused": "Check the key and what it may use; trying again will not help.",
     "rate_limit": "Wait and run it again, or lower concurrency.",
     "context": "Split the text, for example with chunks(text), and ask for each part.",
+    "no_key": "Log in, or set the key, in the environment of the rlm-mcp server.",
     "timeout": "Make the prompt shorter, or run it again.",
     "connection": "Check that the address is right and the server runs, then run it again.",
     "failed": "Run it again, or name another model with model=.",
@@ -48,6 +51,7 @@ class Trouble(Exception):  # noqa: N818 - inside the package only, always turned
         again: whether another try may help.
         retry_after_s: how long the provider asks to wait.
         status: the HTTP status, or 0.
+        usage: what the try used in vain, beside the call itself.
     """
 
     kind: str
@@ -55,6 +59,7 @@ class Trouble(Exception):  # noqa: N818 - inside the package only, always turned
     again: bool = False
     retry_after_s: float | None = None
     status: int = 0
+    usage: Usage = NOTHING
 
 
 def trouble_from_status(
@@ -82,14 +87,34 @@ def trouble_from_status(
     return Trouble("failed", f"the provider failed ({status}): {message}", again, wait, status)
 
 
-def to_error(trouble: Trouble, *, provider: str, model: str, tries: int = 1) -> SubLLMError:
-    """Return the error for the caller: model, cause, next step, and no secret."""
+def to_error(
+    trouble: Trouble, *, provider: str, model: str, tries: int = 1, usage: Usage = NOTHING
+) -> SubLLMError:
+    """Return the error for the caller: model, cause, next step, what was spent, and no secret."""
     cause = _shorten(scrub(trouble.cause)).rstrip(". ")
     if tries > 1:
         cause += f", after {tries} tries"
     step = _NEXT_STEP.get(trouble.kind, "")
     text = f"{model}: {cause}. {step}".strip()
-    return SubLLMError(text, kind=trouble.kind, provider=provider, model=model)
+    error = SubLLMError(text, kind=trouble.kind, provider=provider, model=model)
+    return charged(error, usage)
+
+
+def charged(error: SubLLMError, usage: Usage) -> SubLLMError:
+    """Return the error with what was spent in vain."""
+    error.calls = usage.calls
+    error.input_tokens, error.output_tokens = usage.input_tokens, usage.output_tokens
+    error.usd = usage.usd
+    return error
+
+
+def copied(error: SubLLMError) -> SubLLMError:
+    """Return the same error for another caller, for whom nothing was spent.
+
+    A new one each time: an exception that is raised again collects tracebacks.
+    """
+    copy = SubLLMError(str(error), kind=error.kind, provider=error.provider, model=error.model)
+    return charged(copy, NOTHING)
 
 
 def secret_values() -> list[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from rlm_mcp.errors import SubLLMError
 
 JsonSchema = dict[str, Any]
 
@@ -14,6 +17,15 @@ DEFAULT_OUTPUT_TOKENS = 4096
 """Assumed of an answer whose length nothing bounds (a guess: answers are mostly shorter)."""
 CHARS_PER_TOKEN = 4
 """Of English text and of code, by the tokenizers in use; other scripts have more tokens."""
+
+
+IMAGE_TOKENS = 1600
+"""Of an image: the most that Anthropic counts for one; other providers count less."""
+_BYTES_PER_TOKEN = 25
+"""Of other attachments (a guess: a page of a PDF has about 50 KB and 2,000 tokens)."""
+
+_INSTRUCTION_TOKENS = 40
+"""With which a schema is put into a prompt."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -99,6 +111,7 @@ class Answer:
         usd: the price, or None when it is unknown.
         truncated: the reply ended at the limit of tokens.
         cached: it was known from before, and nothing was spent.
+        calls: requests that were sent for it, tries included.
     """
 
     text: str
@@ -109,6 +122,7 @@ class Answer:
     usd: float | None = None
     truncated: bool = False
     cached: bool = False
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +150,38 @@ class Usage:
             self.cached + other.cached,
         )
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything was asked, be it known, paid for, or refused before it was sent."""
+        return bool(self.calls or self.cached or self.failed)
+
     @classmethod
     def guess(cls, request: Request) -> Usage:
         """Return what a request may use, where nothing is known of the model."""
         prompt = request.prompt
         texts = (prompt.text, prompt.system or "", *(turn.text for turn in prompt.history))
-        written = request.max_tokens or DEFAULT_OUTPUT_TOKENS
-        return cls(1, 0, sum(map(estimate_tokens, texts)), written, None)
+        read = sum(map(estimate_tokens, texts)) + sum(map(_attached_tokens, prompt.attachments))
+        if request.schema is not None:
+            read += estimate_tokens(json.dumps(request.schema)) + _INSTRUCTION_TOKENS
+        return cls(1, 0, read, request.max_tokens or DEFAULT_OUTPUT_TOKENS, None)
 
     @classmethod
     def of(cls, answer: Answer) -> Usage:
         """Return what one answer used."""
         if answer.cached:
             return cls(cached=1)
-        return cls(1, 0, answer.input_tokens, answer.output_tokens, answer.usd)
+        return cls(answer.calls, 0, answer.input_tokens, answer.output_tokens, answer.usd)
+
+    @classmethod
+    def of_error(cls, error: SubLLMError) -> Usage:
+        """Return what a call used that failed."""
+        return cls(error.calls, 1, error.input_tokens, error.output_tokens, error.usd)
+
+
+NOTHING = Usage()
+
+
+def _attached_tokens(attachment: Attachment) -> int:
+    if attachment.mime.startswith("image/"):
+        return IMAGE_TOKENS
+    return len(attachment.data) // _BYTES_PER_TOKEN + 1

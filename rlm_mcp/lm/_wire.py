@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from ._reply import Reply, check_text, text_of
 from ._trouble import Trouble, trouble_from_status
+from ._types import Usage
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,18 +34,6 @@ class Endpoint:
     base_url: str
     key: str = field(repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer of a provider."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-    truncated: bool = False
-    usd: float | None = None
 
 
 class OpenAIWire:
@@ -143,27 +133,9 @@ def _read_reply(raw: bytes) -> Reply:
         refusal = message.get("refusal")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         raise Trouble("failed", "the reply is not a chat completion", True) from None
-    text = check_text(text_of(content), finish, refusal)
+    try:
+        text = check_text(text_of(content), finish, refusal)
+    except Trouble as trouble:
+        trouble.usage = Usage(0, 0, counts[0], counts[1], None)
+        raise
     return Reply(text, counts[0], counts[1], counts[2], finish == "length")
-
-
-def text_of(content: Any) -> str | None:
-    """Return the text of a message's content, which may come in parts, or None without any."""
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        texts = [part for part in parts if isinstance(part, str)]
-        return "".join(texts) if texts else None
-    return content if isinstance(content, str) else None
-
-
-def check_text(text: str | None, finish: Any, refusal: Any) -> str:
-    """Return the text of a reply, or raise `Trouble` for one that must not look like an answer."""
-    if refusal and not text:
-        raise Trouble("refused", f"the model declined: {refusal}")
-    if finish == "content_filter":
-        raise Trouble("refused", "the provider's filter withheld the answer")
-    if text is None or (not text and finish == "length"):
-        if finish == "length":
-            raise Trouble("failed", "max_tokens was used up before any text; raise it")
-        raise Trouble("failed", "the reply holds no text", True)
-    return text

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
-from ..lm import AGENT, HOW_TO_SET, SubModel, choose, open_model
+from ..lm import AGENT, HOW_TO_SET, Account, Budget, Calls, Router, SubModel, choose
 from ..loaders import Roots
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
-from ..space import Spaces
+from ..space import Space, Spaces
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
 from ._suspended import Suspended
@@ -32,8 +33,8 @@ class App:
         preparation: makes the sandbox ready, in the background.
         spaces: all spaces.
         roots: what may be read and written.
-        model: answers sub-LLM calls.
-        model_name: its name in litellm's notation, or `agent`.
+        calls: the way to the models that answer sub-LLM calls.
+        model_name: who answers if a request does not say, in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
     """
@@ -42,10 +43,12 @@ class App:
     preparation: Preparation
     spaces: Spaces
     roots: Roots
-    model: SubModel
+    calls: Calls
     model_name: str
     recorder: Recorder
     suspended: Suspended
+    # By the space as it was opened: another server may spend for it once this one has closed it.
+    _accounts: WeakKeyDictionary[Space, Account] = field(default_factory=WeakKeyDictionary)
 
     @property
     def agent_answers(self) -> bool:
@@ -57,17 +60,29 @@ class App:
         """Whether clients are offered the tool that hands in answers."""
         return _is_listed(self.model_name, self.settings)
 
+    def account(self, space: Space) -> Account:
+        """What pays for the sub-LLM calls of a space."""
+        account = self._accounts.get(space)
+        if account is None:
+            chosen = self.settings
+            budget = Budget(chosen.max_calls, chosen.max_tokens, chosen.max_usd)
+            account = self._accounts[space] = self.calls.open_account(space.handle, budget)
+        return account
+
     async def close(self) -> None:
-        """End every worker, and close the store and the model; may be called twice."""
+        """End every worker, and close the models and the store; may be called twice."""
         await self.suspended.close()
+        await self.calls.aclose()
         await self.spaces.close_all()
         await self.preparation.close()
-        await self.model.aclose()
         await self.recorder.aclose()
 
 
 def make_app(
-    settings: Settings, model: SubModel | None = None, environ: Mapping[str, str] | None = None
+    settings: Settings,
+    model: SubModel | None = None,
+    environ: Mapping[str, str] | None = None,
+    agents: Mapping[str, SubModel] | None = None,
 ) -> App:
     """Put a server together and begin to prepare its sandbox.
 
@@ -75,6 +90,7 @@ def make_app(
         settings: its configuration.
         model: answers sub-LLM calls, instead of what the settings name.
         environ: where a provider's key is looked for; `os.environ` if left out.
+        agents: models that are made elsewhere, by the name that requests and settings give them.
 
     Raises:
         RlmError: the home folder or an allowed folder cannot be used.
@@ -101,7 +117,13 @@ def make_app(
         preparation=preparation,
         spaces=spaces,
         roots=roots,
-        model=model or open_model(name),
+        calls=Calls(
+            model or Router(chosen, agents),
+            chosen,
+            store.answers,
+            cache_mb=settings.cache_mb,
+            in_flight=settings.in_flight,
+        ),
         model_name=chosen,
         suspended=Suspended(spaces, settings.space, hint),
         recorder=recorder,

@@ -83,9 +83,13 @@ class Call:
         self.recording.begin(handle)
         return space
 
-    def model(self, _space: Space) -> SubModel:
+    def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        return self.recording.model(self.app.model)
+        return self.recording.model(self.app.calls.model(self.app.account(space)))
+
+    def left(self, space: Space) -> str:
+        """What is left of the budgets of a space, and what is the matter, for the last line."""
+        return render.left_text(self.app.account(space).left(), self.app.calls.trouble)
 
     @property
     def unbounded(self) -> frozenset[str | None]:
@@ -193,7 +197,9 @@ async def exec_code(call: Call, given: args.ExecCode) -> Reply:
         cancel=call.stop,
     )
     call.recording.executed(execution)
-    text = render.execution_text(execution, space.handle, call.usage, given.max_chars)
+    text = render.execution_text(
+        execution, space.handle, call.usage, given.max_chars, call.left(space)
+    )
     images = tuple(Attachment("image/png", image) for image in execution.images)
     return Reply(text, execution.failed, images)
 
@@ -230,10 +236,11 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
     try:
         loaded = await space.ask(into, request, call.answer(space), call.stop)
     except BadRequestError as error:
-        if not call.usage.calls:
+        if not call.usage.asked:
             raise
-        raise BadRequestError(f"{error}\n[{render.usage_text(call.usage)}]") from error
-    return render.loaded_text(into, loaded, space.handle, {}, [], call.usage)
+        spent = render.usage_text(call.usage) + call.left(space)
+        raise BadRequestError(f"{error}\n[{spent}]") from error
+    return render.loaded_text(into, loaded, space.handle, {}, [], call.usage, call.left(space))
 
 
 async def answer_sub_llm(call: Call, given: args.AnswerSubLLM) -> Reply:
@@ -295,9 +302,12 @@ async def _info(call: Call, given: args.SpacesCall) -> str:
     app = call.app
     history = await asyncio.to_thread(app.spaces.store.history, space.handle)
     checkpoints = await asyncio.to_thread(app.spaces.store.checkpoints, space.handle)
+    account = app.account(space)
+    spent = await account.spent()
     return render.info_text(
         app.spaces.info(space.handle), variables, history, checkpoints,
         app.settings.limits.memory_mb, app.model_name,
+        render.spending_text(spent, account.budget) + render.left_text(None, app.calls.trouble),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
+from ._render import usage_text
 
 if TYPE_CHECKING:
     from ._handlers import Call
@@ -23,7 +24,7 @@ Operation = Callable[["Call", Space, dict[str, Any]], Awaitable[dict[str, Any]]]
 def _say(call: Call, progress: Progress) -> None:
     call.progress.say(
         progress.done / max(progress.total, 1),
-        f"sub-LLM calls: {progress.done} of {progress.total} done, {progress.failed} failed",
+        f"sub-LLM: {progress.done} of {progress.total} done, {usage_text(progress.usage)}",
     )
 
 

@@ -6,9 +6,9 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 
-from ..lm import Usage
+from ..lm import Budget, Usage
 from ..space import Execution, Loaded, SpaceInfo, Variable
-from ..store import Commit
+from ..store import Commit, Spending
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 MAX_CHANGES = 20
@@ -33,9 +33,11 @@ def cut(text: str, limit: int, hint: str) -> str:
     return text[: max(0, limit - len(note))] + note
 
 
-def execution_text(execution: Execution, space: str, usage: Usage, max_chars: int) -> str:
+def execution_text(
+    execution: Execution, space: str, usage: Usage, max_chars: int, left: str = ""
+) -> str:
     """The reply to `exec_code`."""
-    footer = _footer(execution, space, usage)
+    footer = _footer(execution, space, usage, left)
     body = [_value(execution), clean(execution.error or ""), _stopped(execution)]
     body += [_changes(execution), *(f"note: {clean(note)}" for note in execution.notes)]
     rest = "\n".join(part for part in body if part)
@@ -95,10 +97,10 @@ def _changes(execution: Execution) -> str:
     return "\n".join(lines)
 
 
-def _footer(execution: Execution, space: str, usage: Usage) -> str:
+def _footer(execution: Execution, space: str, usage: Usage, left: str) -> str:
     parts = [f"space {space}", f"execution {execution.number}", _seconds(execution.seconds)]
-    if usage.calls:
-        parts.append(usage_text(usage))
+    if usage.asked:
+        parts.append(usage_text(usage) + left)
     return f"[{', '.join(parts)}]"
 
 
@@ -111,9 +113,37 @@ def usage_text(usage: Usage) -> str:
     calls = f"{usage.calls} sub-LLM call{'s' if usage.calls != 1 else ''}"
     if usage.failed:
         calls += f" ({usage.failed} failed)"
+    if usage.cached:
+        calls += f", {usage.cached} cached"
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
     usd = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
     return f"{calls}, {tokens}, {usd}"
+
+
+def left_text(left: Budget | None, trouble: str) -> str:
+    """What is left of budgets, if there are any, and why answers are not kept, to be appended."""
+    parts = []
+    if left is not None:
+        if left.calls is not None:
+            parts.append(f"{left.calls:,} calls")
+        if left.tokens is not None:
+            parts.append(f"{left.tokens:,} tokens")
+        if left.usd is not None:
+            parts.append(f"${left.usd:.4f}")
+    text = f", left of the budget: {', '.join(parts)}" if parts else ""
+    return f"{text}; answers are not kept for next time: {clean(trouble)}" if trouble else text
+
+
+def spending_text(spent: Spending, budget: Budget) -> str:
+    """What a space has spent, and may."""
+    usage = Usage(
+        spent.calls, spent.failed, spent.input_tokens, spent.output_tokens, spent.usd, spent.cached
+    )
+    text = usage_text(usage)
+    if spent.unpriced:
+        text += f" and {spent.unpriced} calls of unknown price"
+    limits = left_text(budget, "").removeprefix(", left of the budget: ")
+    return f"{text}; budget: {limits}" if limits else text
 
 
 def loaded_text(
@@ -123,6 +153,7 @@ def loaded_text(
     skipped: dict[str, int],
     notes: Sequence[str],
     usage: Usage | None = None,
+    left: str = "",
 ) -> str:
     """The reply to `load_variable`, and to `sub_llm` with what it used."""
     lines = [f"{name}: {clean(loaded.preview)}"]
@@ -131,7 +162,7 @@ def loaded_text(
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in skipped.items())
         lines.append(f"left out {total:,}: {reasons}")
     lines += [f"note: {clean(note)}" for note in (*notes, *loaded.notes)]
-    spent = f", {usage_text(usage)}" if usage is not None else ""
+    spent = f", {usage_text(usage)}{left}" if usage is not None else ""
     lines.append(f"[space {space}, {_seconds(loaded.seconds)}{spent}]")
     return "\n".join(lines)
 
@@ -163,6 +194,7 @@ def info_text(
     checkpoints: dict[str, int],
     memory_mb: int,
     model: str,
+    spending: str,
 ) -> str:
     """The reply to `spaces(action="info")`."""
     head = info.row.head
@@ -170,6 +202,7 @@ def info_text(
     lines = [
         f"space {info.row.handle}: {state}{head.execution} executions, memory "
         f"{_size(head.size)} of {memory_mb:,} MB, sub-model {model}",
+        f"spent: {spending}",
         f"variables ({len(variables)}):" if variables else "no variables",
         *(f"  {variable.name}: {clean(variable.brief)}" for variable in variables),
         "history, newest first (commit: what made it):",

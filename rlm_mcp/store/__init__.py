@@ -1,6 +1,7 @@
 """Everything about spaces that must not be lost: commits, page data, names of states."""
 
 from . import _faults as faults
+from ._answers import Answers, KeptAnswer, Spending
 from ._commits import Commit
 from ._history import Tidied
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
@@ -9,11 +10,14 @@ from ._store import Opened, SpaceRow, Store, Writer
 __all__ = [
     "INTERRUPTED",
     "RUNNING",
+    "Answers",
     "Commit",
+    "KeptAnswer",
     "Opened",
     "SpaceRow",
     "SpanRow",
     "SpanTable",
+    "Spending",
     "Store",
     "Tidied",
     "Writer",

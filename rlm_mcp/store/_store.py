@@ -18,6 +18,7 @@ from ..worker._interrupt import StopPoint
 from ..worker._layout import Layout, Run
 from ..worker._memory import PAGE
 from . import _faults, _history
+from ._answers import Answers
 from ._commits import (
     KEYFRAME_EVERY,
     Commit,
@@ -108,6 +109,9 @@ class Store:
         home: the folder; made if it is missing.
         sync: whether a commit survives the loss of power, and not only the death of processes.
 
+    Attributes:
+        answers: of sub-models, and what spaces spent on them.
+
     Raises:
         StoreError: the folder cannot be used.
     """
@@ -129,6 +133,7 @@ class Store:
             ) from error
         self._path = home / "store.sqlite"
         self._database = Database(self._path, sync=sync)
+        self.answers = Answers(self._database)
         self._writers: dict[str, Writer] = {}
 
     # Spaces ------------------------------------------------------------------------------

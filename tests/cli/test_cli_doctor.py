@@ -99,6 +99,13 @@ def test_a_named_model_without_its_key_is_a_problem(command: Command) -> None:
     assert "OPENAI_API_KEY" in shown.stdout
 
 
+def test_a_command_line_agent_that_is_not_installed_is_a_problem(command: Command) -> None:
+    shown = command("doctor", RLM_MCP_SUB_MODEL="cli/codex", PATH="/nowhere")
+    assert shown.returncode == 1
+    assert "PROBLEM command" in shown.stdout
+    assert "npm install -g @openai/codex" in shown.stdout
+
+
 def test_an_allowed_folder_that_is_missing_is_a_problem(command: Command, tmp_path: Path) -> None:
     shown = command("doctor", "--allow", str(tmp_path / "nowhere"))
     assert shown.returncode == 1

@@ -138,7 +138,7 @@ async def test_forged_results_lie_about_their_own_execution_only(arena: Arena) -
 async def test_calls_without_end_are_slowed_and_cost_what_they_say(connect: Connect) -> None:
     model = ScriptedModel(lambda request: "ok")
     async with connect(model=model, limits=Limits(memory_mb=256)) as agent:
-        code = "n = 0\nwhile True:\n    sub_llm('q'); n += 1"
+        code = "n = 0\nwhile True:\n    sub_llm(f'q{n}'); n += 1"
         reply = await agent.call("exec_code", code=code, timeout_s=0.5)
         assert "STOPPED" in reply.text
         assert "sub-LLM calls" in reply.text

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_importing_the_package_does_not_import_litellm() -> None:
     code = (
-        "import sys, rlm_mcp.lm; "
+        "import sys, rlm_mcp.lm, rlm_mcp.server, rlm_mcp.cli; "
         "sys.exit(bool({'litellm', 'openai', 'aiohttp'} & set(sys.modules)))"
     )
     await anyio.run_process([sys.executable, "-W", "error", "-c", code], stderr=subprocess.STDOUT)

@@ -270,7 +270,7 @@ async def test_errors_keep_what_was_spent_through_pickling_and_forks(connect: Co
         )
         reply = await agent.run(
             "try: sub_llm('bad')\nexcept SubLLMError as e: one = e\n"
-            "try: sub_llm_map(['a', 'bad', 'bad'])\nexcept SubLLMError as e: many = e\n"
+            "try: sub_llm_map(['a', 'bad', 'bad 2'])\nexcept SubLLMError as e: many = e\n"
             "facts(one), facts(many)[1:], many.answers, many.spent.usd"
         )
         assert "('no such luck', 'schema', 'p', 'p/m', (10, 3, 0.5), [])" in reply

@@ -277,8 +277,8 @@ async def test_a_thousand_calls_are_all_recorded(connect: Connect, recorded: Rec
 async def test_the_record_stays_within_its_setting(connect: Connect, recorded: Recorded) -> None:
     async with connect(ScriptedModel(answer), record_mb=1) as agent:
         await agent.run("kept = 1")
-        for _ in range(2):
-            await agent.run("r = sub_llm_map([f'{i} ' * 5000 for i in range(100)])")
+        for number in (1, 2):
+            await agent.run(f"r = sub_llm_map([f'{number} {{i}} ' * 3000 for i in range(100)])")
     spans = recorded()
     assert sum(len(json.dumps(span["detail"])) for span in spans) < 1.1 * 2**20
     # The first two calls have gone, and the last is whole but for its first parts.

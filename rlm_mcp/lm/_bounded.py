@@ -1,0 +1,56 @@
+"""The stage that bounds how many calls are in flight to one provider."""
+
+from __future__ import annotations
+
+import anyio
+
+from ._choose import AGENT
+from ._model import SubModel
+from ._types import Answer, Request, Usage
+
+IN_FLIGHT = 128
+"""Calls to one provider (a guess): over all spaces and maps of a server. A single map asks for 16
+unless its code says more, and 100 that a careful author asks for must not be halved unseen."""
+_MAX_GATES = 1000
+
+
+class Bounded:
+    """Asks another stage, with a bound on the calls in flight for each provider.
+
+    Args:
+        inner: the next stage.
+        default_model: who is asked if a request does not say.
+        in_flight: the bound.
+    """
+
+    def __init__(self, inner: SubModel, default_model: str, in_flight: int = IN_FLIGHT) -> None:
+        self._inner = inner
+        self._default_model = default_model
+        self._in_flight = in_flight
+        self._gates: dict[str, anyio.Semaphore] = {}
+
+    async def ask(self, request: Request) -> Answer:
+        """Ask when there is room."""
+        model = request.model or self._default_model
+        if model == AGENT:  # which answers all its questions together
+            return await self._inner.ask(request)
+        async with self._gate(model.partition("/")[0]):
+            return await self._inner.ask(request)
+
+    def _gate(self, provider: str) -> anyio.Semaphore:
+        gate = self._gates.get(provider)
+        if gate is None:
+            if len(self._gates) >= _MAX_GATES:  # guest code may name any number of providers
+                idle = [name for name, gate in self._gates.items() if gate.value == self._in_flight]
+                for name in idle:
+                    del self._gates[name]
+            gate = self._gates[provider] = anyio.Semaphore(self._in_flight, fast_acquire=True)
+        return gate
+
+    async def estimate(self, request: Request) -> Usage:
+        """What the next stage estimates."""
+        return await self._inner.estimate(request)
+
+    async def aclose(self) -> None:
+        """Close the next stage."""
+        await self._inner.aclose()

@@ -1,0 +1,95 @@
+"""The way of sub-LLM calls from a space to a model, put together from its stages."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+
+from rlm_mcp.errors import StoreError, SubLLMError
+
+from ..store import Answers, Spending
+from ._bounded import IN_FLIGHT, Bounded
+from ._budget import Account, Budget
+from ._budgeted import Budgeted
+from ._cache import AnswerCache
+from ._cached import Cached
+from ._journal import Journal
+from ._model import SubModel
+from ._windowed import Windowed
+
+CACHE_MB = 512
+"""Of known answers (a guess: about half a million short ones)."""
+
+
+class Calls:
+    """What the calls of all spaces of a server share. For one event loop.
+
+    Args:
+        source: answers requests, as a `Router` does.
+        default_model: who is asked if a request does not say.
+        answers: of the store.
+        cache_mb: bytes of known answers, in MB.
+        in_flight: calls to one provider.
+
+    Attributes:
+        source: with bounds, but no account: for what nobody pays for.
+    """
+
+    def __init__(
+        self,
+        source: SubModel,
+        default_model: str,
+        answers: Answers,
+        *,
+        cache_mb: int = CACHE_MB,
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
+        self.default_model = default_model
+        self.source: SubModel = Windowed(Bounded(source, default_model, in_flight), default_model)
+        self._answers = answers
+        self._journal = Journal(answers, cache_mb << 20)
+        self._cache = AnswerCache(answers, self._journal)
+
+    def open_account(self, space: str, budget: Budget) -> Account:
+        """The account of a space; it begins with what the space has spent before.
+
+        Args:
+            space: its handle.
+            budget: of all its calls, ever.
+        """
+
+        async def load() -> Spending:
+            await self._journal.settled()
+            try:
+                return await to_thread.run_sync(self._answers.spent, space)
+            except StoreError as error:
+                if budget == Budget():
+                    return Spending()  # nothing depends on it, and the answer is worth more
+                text = f"budget: what space {space} has spent cannot be read: {error}"
+                raise SubLLMError(text, kind="budget", calls=0) from error
+
+        return Account(
+            f"space {space}",
+            budget,
+            raised_by={
+                "calls": "RLM_MCP_MAX_CALLS",
+                "tokens": "RLM_MCP_MAX_TOKENS",
+                "usd": "RLM_MCP_MAX_USD",
+            },
+            load=load,
+            on_spent=self._journal.spend(space),
+        )
+
+    def model(self, account: Account) -> SubModel:
+        """What answers requests that an account pays for; known answers cost it nothing."""
+        budgeted = Budgeted(self.source, account)
+        return Cached(budgeted, self._cache, self.default_model, account.count_known)
+
+    @property
+    def trouble(self) -> str:
+        """Why answers are not being kept, in words; empty if they are."""
+        return self._journal.trouble
+
+    async def aclose(self) -> None:
+        """Write what came in, and close the source; may be called twice."""
+        await self._journal.settled()
+        await self.source.aclose()

@@ -1,0 +1,48 @@
+"""One answer of a provider, before it is checked, and what must not look like one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._trouble import Trouble
+from ._types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer of a provider."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    truncated: bool = False
+    usd: float | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What it used, beside the call itself."""
+        return Usage(0, 0, self.input_tokens, self.output_tokens, self.usd)
+
+
+def text_of(content: Any) -> str | None:
+    """Return the text of a message's content, which may come in parts, or None without any."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if texts else None
+    return content if isinstance(content, str) else None
+
+
+def check_text(text: str | None, finish: Any, refusal: Any) -> str:
+    """Return the text of a reply, or raise `Trouble` for one that must not look like an answer."""
+    if refusal and not text:
+        raise Trouble("refused", f"the model declined: {refusal}")
+    if finish == "content_filter":
+        raise Trouble("refused", "the provider's filter withheld the answer")
+    if text is None or (not text and finish == "length"):
+        if finish == "length":
+            raise Trouble("failed", "max_tokens was used up before any text; raise it")
+        raise Trouble("failed", "the reply holds no text", True)
+    return text

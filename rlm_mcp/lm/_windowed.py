@@ -1,0 +1,53 @@
+"""The stage that refuses what a model cannot read, before it is sent."""
+
+from __future__ import annotations
+
+from rlm_mcp.errors import SubLLMError
+
+from ._model import SubModel
+from ._table import ModelTable
+from ._types import Answer, Request, Usage
+
+_SMALLEST_WINDOW = 4_000
+"""Tokens that every model in litellm's table reads, but for a few of 2023; shorter prompts are not
+looked up."""
+
+
+class Windowed:
+    """Asks another stage what fits into the model's context window.
+
+    Args:
+        inner: the next stage.
+        default_model: who is asked if a request does not say.
+    """
+
+    def __init__(self, inner: SubModel, default_model: str) -> None:
+        self._inner = inner
+        self._default_model = default_model
+        self._table = ModelTable()
+
+    async def ask(self, request: Request) -> Answer:
+        """Ask, or raise `SubLLMError` of kind `context`; an unknown window refuses nothing."""
+        tokens = Usage.guess(request).input_tokens
+        if tokens > _SMALLEST_WINDOW:
+            model = request.model or self._default_model
+            info = await self._table.find(model)
+            if info is not None and 0 < info.window < tokens:
+                raise SubLLMError(
+                    f"{model}: the prompt has about {tokens:,} tokens and the model reads "
+                    f"{info.window:,}. Split the text, for example with chunks(text), and ask for "
+                    "each part.",
+                    kind="context",
+                    provider=model.partition("/")[0] if "/" in model else "",
+                    model=model,
+                    calls=0,
+                )
+        return await self._inner.ask(request)
+
+    async def estimate(self, request: Request) -> Usage:
+        """What the next stage estimates."""
+        return await self._inner.estimate(request)
+
+    async def aclose(self) -> None:
+        """Close the next stage."""
+        await self._inner.aclose()

@@ -1,0 +1,183 @@
+"""Answers of sub-models that were paid for, and what each space has spent on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from itertools import islice
+
+from ._database import Database
+
+_AT_ONCE = 500
+"""Keys in one query; older builds of SQLite take 999 values."""
+_ROW_BYTES = 200
+"""About what a row takes beside its answer."""
+_TRIM_TO = 0.9
+"""Of the bound, so that not every answer makes another leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What sub-LLM calls have used.
+
+    Args:
+        calls: that were sent, tries included.
+        failed: requests that got no answer.
+        cached: requests whose answer was known.
+        input_tokens: that were read.
+        output_tokens: that were written.
+        usd: US dollars, as far as prices are known.
+        unpriced: calls whose price is not.
+    """
+
+    calls: int = 0
+    failed: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+
+    def __add__(self, other: Spending) -> Spending:
+        # By name: it is done for every call, and `astuple` takes 50 times as long.
+        return Spending(
+            self.calls + other.calls,
+            self.failed + other.failed,
+            self.cached + other.cached,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.usd + other.usd,
+            self.unpriced + other.unpriced,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer as it is kept.
+
+    Args:
+        key: names the question.
+        model: that answered.
+        answer: in a form of the keeper's own.
+        used: seconds since 1970, when it was last of use; set by the store.
+    """
+
+    key: str
+    model: str
+    answer: bytes
+    used: float = 0.0
+
+
+_COLUMNS = tuple(item.name for item in fields(Spending))
+_ADD = (
+    f"INSERT INTO spending (space, {', '.join(_COLUMNS)}) "
+    f"SELECT handle, {', '.join('?' * len(_COLUMNS))} FROM spaces WHERE handle = ? "
+    f"ON CONFLICT (space) DO UPDATE SET {', '.join(f'{n} = {n} + excluded.{n}' for n in _COLUMNS)}"
+)
+
+
+class Answers:
+    """Answers by their key, shared by all spaces and servers of a home, and the spending.
+
+    Its methods may be called by any thread.
+
+    Args:
+        database: that they are rows of.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._size: int | None = None
+
+    def find(self, keys: Iterable[str]) -> dict[str, KeptAnswer]:
+        """The answers of those keys that there are.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        found = {}
+        for some in _parts(keys):
+            marks = ", ".join("?" * len(some))
+            for row in self._database.rows(
+                f"SELECT key, model, answer, used FROM answers WHERE key IN ({marks})",
+                *some,
+            ):
+                found[row["key"]] = KeptAnswer(row["key"], row["model"], row["answer"], row["used"])
+        return found
+
+    def write(
+        self,
+        answers: Sequence[KeptAnswer],
+        touched: Sequence[str],
+        spent: Mapping[str, Spending],
+        limit: int,
+    ) -> None:
+        """Keep answers, and what they cost, in one transaction.
+
+        Args:
+            answers: new ones; one of the same key is replaced.
+            touched: keys of those that were of use again.
+            spent: by space, to be added; what a deleted space spent is forgotten.
+            limit: bytes of all answers together; those that were not used longest leave.
+
+        Raises:
+            StoreError: the disk is full or the database is damaged; nothing was written.
+        """
+        now = time.time()
+        written = sum(len(answer.answer) + _ROW_BYTES for answer in answers)
+        with self._database.transaction():
+            for answer in answers:
+                self._database.change(
+                    "INSERT OR REPLACE INTO answers (key, model, created, used, size, answer) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    answer.key, answer.model, now, now, len(answer.answer) + _ROW_BYTES,
+                    answer.answer,
+                )  # fmt: skip
+            for some in _parts(touched):
+                marks = ", ".join("?" * len(some))
+                self._database.change(
+                    f"UPDATE answers SET used = ? WHERE key IN ({marks})",
+                    now, *some,
+                )  # fmt: skip
+            for space, used in spent.items():
+                self._database.change(_ADD, *astuple(used), space)
+            if self._size is None and answers:
+                self._size = self.size()
+            elif self._size is not None:
+                self._size += written
+            if self._size is not None and self._size > limit:
+                self._trim(int(limit * _TRIM_TO))
+                self._size = self.size()
+
+    def _trim(self, limit: int) -> None:
+        self._database.change(
+            "DELETE FROM answers WHERE key IN (SELECT key FROM (SELECT key, "
+            "SUM(size) OVER (ORDER BY used DESC, key) AS total FROM answers) WHERE total > ?)",
+            limit,
+        )
+
+    def size(self) -> int:
+        """Bytes of all answers."""
+        row = self._database.row("SELECT COALESCE(SUM(size), 0) AS size FROM answers")
+        return int(row["size"]) if row is not None else 0
+
+    def spent(self, space: str) -> Spending:
+        """What a space has spent; nothing for one that is unknown.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        row = self._database.row("SELECT * FROM spending WHERE space = ?", space)
+        return Spending() if row is None else Spending(*(row[name] for name in _COLUMNS))
+
+
+def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(keys)
+    while some := list(islice(left, _AT_ONCE)):
+        yield some
