@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..helpers._process import Helpers
 from ..lm import AGENT, HOW_TO_SET, SubModel, choose, open_model
 from ..loaders import Roots
 from ..sandbox import Cache, Preparation
@@ -36,6 +37,7 @@ class App:
         model_name: its name in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
+        helpers: runs parsers outside of guests.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class App:
     model_name: str
     recorder: Recorder
     suspended: Suspended
+    helpers: Helpers = field(default_factory=Helpers)
 
     @property
     def agent_answers(self) -> bool:

@@ -154,6 +154,8 @@ class Space:
         kind: str,
         format: str,
         hint: str,
+        origin: dict[str, Any] | None = None,
+        answer: Answer = refuse_calls,
     ) -> Loaded:
         """Set a variable from an open descriptor.
 
@@ -165,6 +167,8 @@ class Space:
             kind: `file`, `folder` or `inline`.
             format: as the caller asked for it.
             hint: the source's name, which may tell the format.
+            origin: where it comes from, for `rlm_guest._sources`.
+            answer: answers what the guest asks meanwhile.
 
         Raises:
             BadRequestError: the data is not of the format.
@@ -172,9 +176,9 @@ class Space:
         """
         request: dict[str, Any] = {
             "op": "load", "name": name, "size": size, "entries": entries, "kind": kind,
-            "format": format, "hint": hint,
+            "format": format, "hint": hint, "origin": origin,
         }  # fmt: skip
-        return await self._set(f"a load of `{name}`", f"load {name}", request, source=source)
+        return await self._set(f"a load of `{name}`", f"load {name}", request, answer, source)
 
     async def ask(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from array import array
@@ -10,16 +11,22 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from . import (
+    _chunks,
+    _cite,
     _copy,
     _door,
     _execute,
     _find,
     _llm,
     _load,
+    _outline,
     _parallel,
     _peek,
     _preview,
     _save,
+    _search,
+    _sources,
+    _symbols,
     _trace,
     _variables,
 )
@@ -44,7 +51,14 @@ HELPERS: dict[str, Any] = {
     "SubLLMError": _llm.SubLLMError,
     "grep": _find.grep,
     "lines": _find.lines,
-    "chunks": _find.chunks,
+    "chunks": _chunks.chunks,
+    "search": _search.search,
+    "outline": _outline.outline,
+    "symbols": _symbols.symbols,
+    "SymbolsError": _outline.SymbolsError,
+    "cite": _cite.cite,
+    "evidence": _cite.evidence,
+    "source_of": _sources.source_of,
     "pmap": _parallel.pmap,
     "PmapError": _parallel.PmapError,
     "show_vars": show_vars,
@@ -77,8 +91,23 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": str(error)}
     replaced = name in NAMESPACE
     NAMESPACE[name] = value
+    _note_source(name, value, request)
     preview = _preview.preview(value)
     return {"preview": preview, "notes": notes, "replaced": replaced}
+
+
+def _note_source(name: str, value: Any, request: dict[str, Any]) -> None:
+    origin = request.get("origin")
+    if origin is None:
+        _sources.forget(name)
+        return
+    digests = b""
+    if origin.get("digests"):
+        # The host works them out while the value is made.
+        with contextlib.suppress(_door.HostError):
+            digests = bytes.fromhex(_door.ask("source_digests")["sha256"])
+    entries = [(path, offset, length) for path, offset, length in request["entries"]]
+    _sources.remember(name, value, origin, entries, digests)
 
 
 def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +123,7 @@ def _save_value(request: dict[str, Any]) -> dict[str, Any]:
         value = _peek.resolve(request["name"], NAMESPACE)
         if request["format"] == "pickle":
             return {"written": write_output([_copy.pickled(value)]), "format": "pickle"}
+        value = _cite.report(value, request["format"], request["suffix"])
         chunks, used = _save.serialize(value, request["format"], request["suffix"])
         return {"written": write_output(chunks), "format": used}
     except (_peek.PeekError, _save.SaveError, _copy.CopyError) as error:
