@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Sequence
-
-from ..errors import SandboxError
+from dataclasses import dataclass
 
 AT_ONCE = 2
 """Helpers that run at the same time; further calls wait (a guess: they are busy all the time)."""
@@ -18,22 +17,39 @@ MAX_OUTPUT = 48 << 20
 _BLOCK = 1 << 18
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a helper handed in, which may be an attacker's.
+
+    Args:
+        data: all of it, or what came before it was ended.
+        failure: why it is not all; empty when the helper came to its end.
+    """
+
+    data: bytes
+    failure: str = ""
+
+
 class Helpers:
     """Runs helpers. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(AT_ONCE)
 
-    async def run(self, module: str, arguments: Sequence[str], data: bytes) -> bytes:
-        """Run a helper and return what it hands in, which may be an attacker's.
+    async def run(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        data: bytes,
+        idle_seconds: float = SECONDS,
+    ) -> Answer:
+        """Run a helper.
 
         Args:
             module: of this package, such as `symbols`.
             arguments: of its command line; never anything that came from a guest as it is.
             data: for its standard input.
-
-        Raises:
-            SandboxError: it failed, took too long, or handed in too much.
+            idle_seconds: it is ended when nothing has come from it for so long.
         """
         async with self._free:
             process = await asyncio.create_subprocess_exec(
@@ -43,24 +59,22 @@ class Helpers:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
+            taken = bytearray()
+            sending = asyncio.ensure_future(_send(process, data))
             try:
                 async with asyncio.timeout(SECONDS):
-                    sending = asyncio.ensure_future(_send(process, data))
-                    try:
-                        answer = await _take(process)
-                    finally:
-                        sending.cancel()
-                        await asyncio.wait([sending])
-                    status = await process.wait()
+                    failure = await _take(process, taken, idle_seconds)
+                    if not failure and await process.wait() != 0:
+                        failure = f"the helper died (status {process.returncode})"
             except TimeoutError:
-                raise SandboxError(f"the helper took over {SECONDS:.0f} s and was ended") from None
+                failure = "the helper took too long"
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
+                sending.cancel()
+                await asyncio.wait([sending])
                 await process.wait()
-        if status != 0:
-            raise SandboxError(f"the helper failed (status {status})")
-        return answer
+        return Answer(bytes(taken), failure)
 
 
 async def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
@@ -73,11 +87,14 @@ async def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
     process.stdin.close()
 
 
-async def _take(process: asyncio.subprocess.Process) -> bytes:
+async def _take(process: asyncio.subprocess.Process, taken: bytearray, idle: float) -> str:
+    """Read to the end, and say why if that was not reached."""
     assert process.stdout is not None
-    answer = bytearray()
-    while block := await process.stdout.read(_BLOCK):
-        answer += block
-        if len(answer) > MAX_OUTPUT:
-            raise SandboxError(f"the helper handed in over {MAX_OUTPUT >> 20} MB")
-    return bytes(answer)
+    while True:
+        async with asyncio.timeout(idle):
+            block = await process.stdout.read(_BLOCK)
+        if not block:
+            return ""
+        taken += block
+        if len(taken) > MAX_OUTPUT:
+            return f"the helper handed in over {MAX_OUTPUT >> 20} MB"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..worker._lockdown import lock_down
 
@@ -15,8 +15,10 @@ CPU_SECONDS = 50
 _BLOCK = 1 << 20
 
 
-def serve(work: Callable[[bytes], bytes]) -> None:
+def serve(work: Callable[[bytes], Iterable[bytes]]) -> None:
     """Carry out one piece of work: standard input to its end, the answer to standard output.
+
+    What `work` yields goes out at once, so that it is not lost if what comes next ends the process.
 
     Everything that `work` needs must have been imported: after this nothing can be opened.
     """
@@ -30,6 +32,7 @@ def serve(work: Callable[[bytes], bytes]) -> None:
     data = bytearray()
     while block := os.read(0, _BLOCK):
         data += block
-    answer = memoryview(work(bytes(data)))
-    while answer:
-        answer = answer[os.write(1, answer) :]
+    for part in work(bytes(data)):
+        answer = memoryview(part)
+        while answer:
+            answer = answer[os.write(1, answer) :]

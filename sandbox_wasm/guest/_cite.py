@@ -10,7 +10,7 @@ from typing import Any, SupportsIndex, overload
 
 from ._chunk import Chunk
 from ._fit import clip, escape, plural
-from ._hits import Hit
+from ._hits import Hit, shown
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, line_count, offset_of_line, plain
 from ._path import PeekError
@@ -23,6 +23,7 @@ _MARK = re.compile(r"\[cite:(\d{1,6})\]")
 _TARGET = re.compile(r"\[?cite:(\d{1,6})\]?")
 
 
+@shown
 @dataclass(frozen=True, slots=True)
 class Citation:
     """A place that was cited. As text it is its mark, `[cite:3]`, to be put into a report.
@@ -74,6 +75,7 @@ class Citation:
         return f"{self} {escape(self.place)}"
 
 
+@shown
 class Evidence(list[Citation]):
     """All that was cited. Echoed, it shows each with its place and what stands there."""
 

@@ -1,7 +1,7 @@
 """What `grep` and `search` find: lines or passages with their places, and the list of them."""
 
 from dataclasses import dataclass, field
-from typing import SupportsIndex, overload
+from typing import SupportsIndex, TypeVar, overload
 
 from ._fit import clip, escape, plural
 
@@ -9,6 +9,22 @@ _SHOWN = 20  # hits that an echoed list shows
 _ROOM = 300  # characters of a hit when shown
 
 
+_T = TypeVar("_T", bound=type)
+_shown: set[type] = set()
+
+
+def shown(kind: _T) -> _T:
+    """Make a class of this package one whose values are shown by its own repr."""
+    _shown.add(kind)
+    return kind
+
+
+def is_shown(kind: type) -> bool:
+    """Whether this is a class whose values are shown by its own repr."""
+    return type(kind) is type and kind in _shown  # a metaclass could define __hash__
+
+
+@shown
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One line that matched, or one passage. `start` is its offset in the text of `where`.
@@ -57,6 +73,7 @@ def _place(where: str | int, mark: str = ":") -> str:
     return f"{place}{mark}" if place else ""
 
 
+@shown
 class Hits(list[Hit]):
     """What `grep` or `search` found. Echoed, it shows the first hits and the total."""
 

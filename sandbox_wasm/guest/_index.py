@@ -65,6 +65,7 @@ class Index:
         self._segments: list[_Segment] = []
         self._chunks = {name: np.zeros(0, np.int32) for name in _COLUMNS}
         self._alive = np.zeros(0, np.float32)  # 1 or 0 for each chunk
+        self.count = self.mean = 1.0  # of the chunks that are alive, and of their words
 
     @property
     def size_of_chunks(self) -> int:
@@ -87,10 +88,10 @@ class Index:
         Returns:
             The number of characters that were read for it.
         """
-        seen = _fingerprints(texts)
-        if np.array_equal(seen, self._seen) and len(seen):
+        seen = np.fromiter(map(hash, texts), np.int64, len(texts))
+        if len(seen) and np.array_equal(seen, self._seen):
             return 0
-        units, place, prints = _units(texts, seen)
+        units, place, prints = _units(texts, _fingerprints(texts))
         known: dict[int, list[int]] = {}
         for number in np.flatnonzero(self._live)[::-1].tolist():
             known.setdefault(int(self._prints[number]), []).append(number)
@@ -114,6 +115,8 @@ class Index:
         self._add([units[i] for i in new], base)
         self._alive = self._live[self._chunks["unit"]].astype(np.float32)
         self._seen = seen
+        self.count = max(float(self._alive.sum()), 1.0)
+        self.mean = max(float((self.lengths * self._alive).sum()) / self.count, 1.0)
         return sum(len(units[i]) for i in new)
 
     def _add(self, units: list[str], base: int) -> None:

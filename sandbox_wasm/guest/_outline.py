@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsIndex, overload
 
 from ._fit import clip, escape, plural
+from ._hits import shown
 from ._kinds import type_name
 from ._lines import as_text, is_text, plain
 
@@ -46,6 +47,7 @@ class SymbolsError(Exception):
     """The structure of code cannot be found; the text says why and what to do."""
 
 
+@shown
 @dataclass(frozen=True, slots=True)
 class Definition:
     """Something that code defines.
@@ -83,6 +85,7 @@ class Definition:
         return escape(f"{place.removeprefix(':')}{lines} {self.kind} {self.signature}{owner}")
 
 
+@shown
 class Outline(list[Definition]):
     """The definitions of a text. Echoed, they are shown as a tree."""
 
@@ -229,16 +232,10 @@ def _by_host(texts: list[tuple[str | int, str, str]]) -> list[Parsed]:
         answer = _door.ask("symbols", files=files)
     except _door.HostError as error:
         raise SymbolsError(str(error)) from None
-    if "failed" in answer:
-        if len(texts) == 1:
-            return [_nothing(str(answer["failed"]))]
-        # One of them ends the helper: the others are not to suffer for it.
-        half = len(texts) // 2
-        return _by_host(texts[:half]) + _by_host(texts[half:])
-    rows = json.loads(answer["data"])
+    rows = answer["rows"]
     if len(rows) != len(texts):
         raise SymbolsError("the helper answered for other texts than it was asked about")
-    return [_read(where, row) for (where, _, _), row in zip(texts, rows, strict=True)]
+    return [_read(where, json.loads(row)) for (where, _, _), row in zip(texts, rows, strict=True)]
 
 
 def _read(where: str | int, row: dict[str, Any]) -> Parsed:

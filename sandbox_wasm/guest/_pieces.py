@@ -33,7 +33,7 @@ class Pieces:
 def cut(texts: Sequence[str], size: int) -> Pieces:
     """Cut texts into chunks of about `size` bytes; none is empty but that of an empty text."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    lengths = np.fromiter(map(len, encoded), np.intp, len(encoded))
     # A byte before each text, so that every word has a byte before it.
     data = b"\0" + b"\0".join(encoded) + bytes(PAD)
     origins = np.cumsum(lengths + 1) - lengths
@@ -84,4 +84,4 @@ def _breaks(buffer: Array, newlines: Array, origins: Array, lengths: Array, size
 def _next(places: Array, wished: Array) -> Array:
     """The first of the sorted places at or after each wish; far away where there is none."""
     padded = np.append(places, np.iinfo(np.int32).max)
-    return padded[np.searchsorted(padded[:-1], wished)].astype(np.int64)
+    return padded[np.searchsorted(padded[:-1], wished)].astype(np.intp)

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from ._index import Index
+from ._stem import stem
 from ._words import PAD, words_of
 
 np: Any = import_module("numpy")
@@ -40,10 +41,15 @@ class Term:
 
 @dataclass(slots=True)
 class Ranking:
-    """The best chunks, best first, with their scores; `notes` say what was read as what."""
+    """The best chunks, best first, with their scores.
+
+    `words` are those of the query, their stems, and what was taken for them; `notes` say what was
+    read as what.
+    """
 
     chunks: list[int]
     scores: list[float]
+    words: set[str]
     notes: list[str]
 
 
@@ -85,7 +91,9 @@ def rank(index: Index, names: Index | None, query: str) -> Ranking:
         for chunk, score in _reciprocal(loose, _FUZZY_WEIGHT):
             fused[chunk] = fused.get(chunk, 0.0) + score
     ordered = sorted(fused, key=lambda chunk: -fused[chunk])
-    return Ranking(ordered, [fused[chunk] for chunk in ordered], notes)
+    meant = {part for word, _ in words for part in (word, stem(word)) if part}
+    meant |= {index.vocabulary.text(number) for term in terms for number in term.like}
+    return Ranking(ordered, [fused[chunk] for chunk in ordered], meant, notes)
 
 
 def _terms(
@@ -145,8 +153,6 @@ def _scores(index: Index, terms: list[dict[int, float]]) -> Array:
     """The BM25 score of every chunk; 0 for dead ones."""
     count = index.size_of_chunks
     scores = np.zeros(count, np.float32)
-    alive = max(float(index.alive.sum()), 1.0)
-    mean = max(float((index.lengths * index.alive).sum()) / alive, 1.0)
     for variants in terms:
         often = np.zeros(count, np.float32)
         for number, weight in variants.items():
@@ -157,8 +163,8 @@ def _scores(index: Index, terms: list[dict[int, float]]) -> Array:
             continue
         often = often[at]
         within = float(index.alive[at].sum())
-        rarity = float(np.log(1 + (alive - within + 0.5) / (within + 0.5)))
-        length = (1 - _B) + _B / mean * index.lengths[at].astype(np.float32)
+        rarity = float(np.log(1 + (index.count - within + 0.5) / (within + 0.5)))
+        length = (1 - _B) + _B / index.mean * index.lengths[at].astype(np.float32)
         scores[at] += rarity * (_K1 + 1) * often / (often + _K1 * length)
     return scores * index.alive
 

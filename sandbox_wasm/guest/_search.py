@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ._chunk import Chunk
 from ._fit import clip
 from ._hits import Hit, Hits
 from ._index import Index, Place
@@ -13,7 +14,6 @@ from ._lines import as_text, is_text, plain
 from ._rank import query_words, rank
 from ._render import short
 from ._sources import name_of, namespace
-from ._stem import stem
 
 np: Any = import_module("numpy")
 
@@ -34,7 +34,7 @@ class _Kept:
 
     index: Index
     names: Index | None = None
-    called: list[Any] | None = None
+    called: Sequence[Any] | None = None
 
 
 _kept: dict[Any, _Kept] = {}
@@ -82,7 +82,7 @@ def search(
         for chunk, score in zip(ranking.chunks[:_EXAMINED], ranking.scores, strict=False)
     ]
     passages = [texts[place.text][place.start : place.end] for place, _ in found]
-    stems = {stem(word) for word, _ in query_words(query)} - {""}
+    stems = ranking.words
     scores = [
         score * _bonus(query, stems, passage)
         for (_, score), passage in zip(found, passages, strict=True)
@@ -118,7 +118,7 @@ def _hit(where: Any, place: Place, text: str, score: float, stems: set[str], of:
     )  # fmt: skip
 
 
-def _texts(target: Any) -> tuple[list[Any], list[str]]:
+def _texts(target: Any) -> tuple[Sequence[Any], list[str]]:
     """The names and the texts of a target; the texts are its own where it holds texts."""
     base: Any = base_of(target)
     if is_text(target):
@@ -128,16 +128,16 @@ def _texts(target: Any) -> tuple[list[Any], list[str]]:
         return names, _all_text(list(dict.values(target)))
     if base is list or base is tuple:
         texts = _all_text(list(base.__iter__(target)))
-        return list(range(len(texts))), texts
+        return range(len(texts)), texts
     kind = table_kind(target)
     if kind == "frame":
         columns = [target.iloc[:, i] for i in range(target.shape[1])]
         cells = [c.astype(str).tolist() for c in columns if c.dtype.kind not in "fc"]
         texts = [" | ".join(row) for row in zip(*cells, strict=True)]
-        return list(range(len(texts))), texts
+        return range(len(texts)), texts
     if kind == "series" and target.ndim == 1:
         texts = _all_text(target.tolist())
-        return list(range(len(texts))), texts
+        return range(len(texts)), texts
     raise TypeError(
         "search wants a str, a list of str or dicts, a dict of path to str or a DataFrame, "
         f"not {type_name(type(target))}"
@@ -145,7 +145,7 @@ def _texts(target: Any) -> tuple[list[Any], list[str]]:
 
 
 def _all_text(values: list[Any]) -> list[str]:
-    if set(map(type, values)) <= {str}:
+    if set(map(type, values)) <= {str, Chunk}:
         return values
     return [_flat(value, _DEEP) for value in values]
 
@@ -164,7 +164,7 @@ def _flat(value: Any, deep: int) -> str:
     return short(value, 200)
 
 
-def _index_of(target: Any, size: int, called: list[Any], texts: list[str]) -> _Kept:
+def _index_of(target: Any, size: int, called: Sequence[Any], texts: list[str]) -> _Kept:
     """The index of a variable, as of now."""
     variables = namespace()
     for key in list(_kept):
@@ -217,5 +217,5 @@ def _by_meaning(query: str, order: Sequence[int], passages: list[str], embed: Em
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     near = np.argsort(-(vectors[1:] @ vectors[0]), kind="stable").tolist()
     by_meaning = {order[i]: at for at, i in enumerate(near)}
-    fused = {i: 1 / (61 + at) + 1 / (61 + by_meaning[i]) for at, i in enumerate(order)}
+    fused = {i: 1 / (61 + at) + 2 / (61 + by_meaning[i]) for at, i in enumerate(order)}
     return sorted(fused, key=lambda i: -fused[i])

@@ -14,12 +14,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ._fit import plural
+from ._hits import shown
 from ._kinds import base_of, length_of
 from ._path import PeekError
 
 DIGEST = 32  # bytes
 
 
+@shown
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a value came from.

@@ -7,6 +7,7 @@ from ._stem import stem
 from ._words import Words, ragged
 
 np: Any = import_module("numpy")
+hashtable: Any = import_module("pandas._libs.hashtable")
 
 Array = Any  # numpy.ndarray
 
@@ -20,18 +21,21 @@ class Vocabulary:
     """Words by number. `add` and then `finish` come before any search."""
 
     def __init__(self) -> None:
-        self._sorted = np.zeros(0, np.uint64)  # keys
-        self._numbers = np.zeros(0, np.int32)  # of the words with these keys
+        # Numbers words in the order in which they come; it is what pandas merges with.
+        self._numbers = hashtable.UInt64Factorizer(1)
+        self._count = 0
         self._bytes = np.zeros(1, np.uint8)  # \0 word \0 word \0 ...
         self._starts = np.zeros(0, np.int32)
         self._lengths = np.zeros(0, np.int32)
-        self._new: list[tuple[Array, Array, Array]] = []
+        self._new: list[tuple[Array, Array]] = []
         self._finished = 0
-        self._heads = self._by_head = self._trigrams = self._buckets = self._alike = self._sorted
+        self._heads = np.zeros(0, np.uint64)
+        self._by_head = self._alike = np.zeros(0, np.int32)
+        self._buckets = np.zeros(_TRIGRAM_BUCKETS + 1, np.int32)
 
     def __len__(self) -> int:
         """How many words there are."""
-        return len(self._sorted)
+        return self._count
 
     def add(self, keys: Array, words: Words, first: Array) -> Array:
         """The numbers of distinct words, of which those not seen yet become part of it.
@@ -41,23 +45,15 @@ class Vocabulary:
             words: what they were found in.
             first: the place of each in `words`.
         """
-        at = np.searchsorted(self._sorted, keys)
-        inside = np.minimum(at, max(len(self._sorted) - 1, 0))
-        known = (
-            self._sorted[inside] == keys if len(self._sorted) else np.zeros(len(keys), np.bool_)
-        )
-        numbers = np.empty(len(keys), np.int32)
-        numbers[known] = self._numbers[inside[known]]
-        new = np.flatnonzero(~known)
+        numbers = self._numbers.factorize(keys).astype(np.int32)
+        new = first[numbers >= self._count]  # in the order of their numbers
         if len(new):
-            numbers[new] = len(self) + np.arange(len(new), dtype=np.int32)
-            order = new[np.argsort(keys[new], kind="stable")]
-            self._sorted = np.insert(self._sorted, at[order], keys[order])
-            self._numbers = np.insert(self._numbers, at[order], numbers[order])
-            starts, lengths = words.starts[first[new]], words.lengths[first[new]]
-            self._new.append((lengths, starts, words.low[ragged(starts - 1, lengths + 1)]))
+            self._count += len(new)
+            starts, lengths = words.starts[new], words.lengths[new]
             # The byte before a word need not be zero: it may be another word's end.
-            self._new[-1][2][np.cumsum(lengths + 1) - (lengths + 1)] = 0
+            letters = words.low[ragged(starts - 1, lengths + 1)]
+            letters[np.cumsum(lengths + 1) - (lengths + 1)] = 0
+            self._new.append((lengths, letters))
         return numbers
 
     def finish(self) -> None:
@@ -66,7 +62,7 @@ class Vocabulary:
             return
         lengths = np.concatenate([self._lengths, *(part[0] for part in self._new)])
         end = np.zeros(1, np.uint8)
-        self._bytes = np.concatenate([self._bytes[:-1], *(part[2] for part in self._new), end])
+        self._bytes = np.concatenate([self._bytes[:-1], *(part[1] for part in self._new), end])
         self._lengths = lengths.astype(np.int32)
         self._starts = (np.cumsum(lengths + 1) - lengths).astype(np.int32)
         self._new = []
@@ -95,9 +91,8 @@ class Vocabulary:
 
     def number(self, key: int) -> int | None:
         """The number of the word with this key."""
-        at = int(np.searchsorted(self._sorted, np.uint64(key)))
-        found = at < len(self) and int(self._sorted[at]) == key
-        return int(self._numbers[at]) if found else None
+        found = int(self._numbers.table.lookup(np.array([key], np.uint64))[0])
+        return found if found >= 0 else None
 
     def text(self, number: int) -> str:
         """The word with this number."""

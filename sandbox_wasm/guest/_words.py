@@ -21,17 +21,19 @@ _OTHER, _LOWER, _UPPER, _REST = range(4)  # the rest of what words are made of
 _ODD = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, as in splitmix64
 
 
-def _kinds() -> Array:
-    kinds = np.zeros(256, np.uint8)
-    kinds[ord("a") : ord("z") + 1] = _LOWER
-    kinds[ord("A") : ord("Z") + 1] = _UPPER
-    kinds[ord("0") : ord("9") + 1] = kinds[0x80:] = _REST
-    return kinds
+def _kinds() -> bytes:
+    kinds = bytearray(256)
+    for byte in range(256):
+        if byte >= 0x80 or chr(byte).isdigit():
+            kinds[byte] = _REST
+        elif chr(byte).isalpha():
+            kinds[byte] = _UPPER if chr(byte).isupper() else _LOWER
+    return bytes(kinds)
 
 
-def _flags() -> Array:
-    """For four kinds in a row, whether a word begins (1) or ends (2) at the second of them."""
-    flags = np.zeros(256, np.uint8)
+def _places() -> tuple[bytes, bytes]:
+    """For four kinds in a row, whether a word begins, or ends, at the second of them."""
+    begin, end = bytearray(256), bytearray(256)
 
     def begins(before: int, here: int, after: int) -> bool:
         if here == _OTHER:
@@ -42,9 +44,9 @@ def _flags() -> Array:
     for row in range(256):
         before, here, after, later = row >> 6, row >> 4 & 3, row >> 2 & 3, row & 3
         if here != _OTHER:
-            ends = after == _OTHER or begins(here, after, later)
-            flags[row] = begins(before, here, after) + 2 * ends
-    return flags
+            begin[row] = begins(before, here, after)
+            end[row] = after == _OTHER or begins(here, after, later)
+    return bytes(begin), bytes(end)
 
 
 def _folding() -> Array:
@@ -57,9 +59,9 @@ def _folding() -> Array:
     return folded
 
 
-_KINDS, _FLAGS, _FOLDED = _kinds(), _flags(), _folding()
-_LOW = np.arange(256, dtype=np.uint8)
-_LOW[ord("A") : ord("Z") + 1] += 32
+# Tables for `bytes.translate`, which is ten times as fast in the guest as numpy's indexing.
+_KINDS, _FOLDED = _kinds(), _folding()
+_BEGINS, _ENDS = _places()
 _MASKS = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 
 
@@ -82,18 +84,24 @@ def words_of(data: bytes) -> Words:
 
     A single ASCII letter or digit is no word.
     """
-    buffer = np.frombuffer(data, np.uint8)
-    low = _LOW[buffer]
-    kinds = _KINDS[buffer]
-    pairs = None if data.isascii() else _prepare(low, kinds)
-    context = kinds[:-3] << 6
-    context |= kinds[1:-2] << 4
-    context |= kinds[2:-1] << 2
+    lowered = data.lower()
+    kind = data.translate(_KINDS)
+    if data.isascii():
+        pairs = None
+        low, kinds = np.frombuffer(lowered, np.uint8), np.frombuffer(kind, np.uint8)
+    else:
+        low, kinds = np.array(bytearray(lowered)), np.array(bytearray(kind))
+        pairs = _prepare(low, kinds)
+    context = kinds[:-3] << 2
+    context |= kinds[1:-2]
+    context <<= 2
+    context |= kinds[2:-1]
+    context <<= 2
     context |= kinds[3:]
-    flags = _FLAGS[context]
+    around = context.tobytes()
     # The first byte has nothing before it: whoever calls puts a separator there.
-    starts = np.flatnonzero(flags & 1) + 1
-    lengths = np.flatnonzero(flags & 2) + 2 - starts
+    starts = np.flatnonzero(np.frombuffer(around.translate(_BEGINS), np.bool_)) + 1
+    lengths = np.flatnonzero(np.frombuffer(around.translate(_ENDS), np.bool_)) + 2 - starts
     long = lengths > 1
     starts, lengths = starts[long], lengths[long]
     if pairs is not None and len(pairs[0]):
