@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from rlm_mcp.errors import SandboxError
 from rlm_mcp.helpers._languages import LANGUAGES
 from rlm_mcp.helpers._process import Helpers
+from rlm_mcp.server import _symbols
 from tests.conftest import Agent
 
 pytestmark = pytest.mark.anyio
@@ -85,14 +88,13 @@ HOSTILE = {
     "deep.py": "'(' * 100_000",
     "nested.c": "'int f() {' * 20_000",
     "brackets.go": "'[' * 500_000 + ']' * 500_000",
-    "line.js": "'x=1;' * 500_000",
+    "line.js": "'x=1;' * 50_000",
     "binary.rs": "bytes(range(256)).decode('latin-1') * 2_000",
     "nul.rb": "'\\x00' * 100_000",
     "surrogates.java": "'class \\ud800 { }' * 10",
-    "huge.ts": "'let a = 1;\\n' * 600_000",
+    "huge.ts": "'let a = 1;\\n' * 500_000",
     "strings.php": "'<?php \"' + '{$' * 50_000",
     "heredoc.sh": "'cat <<EOF\\n' * 20_000",
-    "templates.cpp": "'a<' * 100_000",
 }
 
 
@@ -115,12 +117,51 @@ async def test_what_guest_code_asks_of_the_helper_is_checked(agent: Agent) -> No
         assert "HostError" in text, files
 
 
-async def test_a_helper_has_no_rights() -> None:
+async def test_a_text_that_ends_its_helper_does_not_take_others_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_symbols, "IDLE_SECONDS", 1.5)
+    files = [["go", "func a() {}"], ["cpp", "a<" * 200_000], ["go", "func b() {}"]]
+    answer = await _symbols.find_symbols(Helpers(), {"files": files})
+    first, bad, last = (json.loads(row) for row in answer["rows"])
+    assert first["d"][0][0] == "a" and last["d"][0][0] == "b"
+    assert "cannot be parsed" in bad["e"]
+
+
+async def test_a_helper_hands_in_what_it_can() -> None:
     files = [["python", "x = 1"]]
     helpers = Helpers()
     answer = await helpers.run("symbols", ["python"], json.dumps(files).encode())
-    assert json.loads(answer)[0]["d"][0][0] == "x"
-    with pytest.raises(SandboxError, match="failed"):
-        await helpers.run("symbols", ["python"], b"not json")
-    with pytest.raises(SandboxError, match="failed"):
-        await helpers.run("no_such_helper", [], b"")
+    assert not answer.failure and json.loads(answer.data)["d"][0][0] == "x"
+    for module, data in (("symbols", b"not json"), ("no_such_helper", b"")):
+        answer = await helpers.run(module, [], data)
+        assert "died" in answer.failure and not answer.data
+
+
+async def test_a_helper_has_given_up_its_rights_when_it_reads(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    code = (
+        "import os, socket, sys\n"
+        "from rlm_mcp.helpers._serve import serve\n"
+        "def attempt(what):\n"
+        "    try:\n"
+        "        what()\n"
+        "    except (OSError, MemoryError) as error:\n"
+        "        return type(error).__name__.encode() + b' '\n"
+        "    return b'DONE '\n"
+        "def work(data):\n"
+        f"    yield attempt(lambda: open({str(secret)!r}))\n"
+        f"    yield attempt(lambda: open({str(tmp_path / 'new')!r}, 'w'))\n"
+        "    yield attempt(lambda: socket.socket())\n"
+        "    yield attempt(lambda: os.fork())\n"
+        "    yield attempt(lambda: os.kill(os.getppid(), 0))\n"
+        "    yield attempt(lambda: bytearray(3 << 30))\n"
+        "    yield repr(dict(os.environ).keys() - {'LC_CTYPE'}).encode()\n"
+        "serve(work)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], input=b"", env={}, capture_output=True, check=True
+    )
+    assert b"DONE" not in done.stdout, done.stdout
+    assert done.stdout.endswith(b"set()") and b"MemoryError" in done.stdout
