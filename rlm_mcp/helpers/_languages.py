@@ -32,7 +32,9 @@ class Language:
 def _named(**kinds: str) -> str:
     """A query for nodes whose field `name` is their name: for each kind, the types of node."""
     return "\n".join(
-        f"({node} name: (_) @name) @{kind}" for kind, nodes in kinds.items() for node in nodes.split()
+        f"({node} name: (_) @name) @{kind}"
+        for kind, nodes in kinds.items()
+        for node in nodes.split()
     )
 
 

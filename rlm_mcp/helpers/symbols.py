@@ -2,8 +2,9 @@
 
 Input: a JSON list of `[language, text]`. Output: for each a line with a JSON object in ASCII:
 `d` definitions as `[name, kind, first line, last line, column, parent, signature]` (lines from 1,
-parent a position in the list or -1), `n` names, `r` references as four numbers each: position of
-the name, line, 1 for a call, position of the definition around it or -1; or `e`, why there are none.
+parent a position in the list or -1), `n` names, `r` references as four numbers each (position of
+the name, line, 1 for a call, position of the definition around it or -1); or `e`, why there is
+nothing.
 """
 
 from __future__ import annotations
@@ -61,9 +62,7 @@ def _symbols(grammar: _Grammar, data: bytes) -> dict[str, Any]:
 
     # A query is not watched like this: with a callback, tree_sitter 0.26 loses captures.
     try:
-        tree = grammar.parser.parse(
-            lambda at, _: data[at : at + _BLOCK], progress_callback=is_late
-        )
+        tree = grammar.parser.parse(lambda at, _: data[at : at + _BLOCK], progress_callback=is_late)
     except ValueError:
         grammar.parser.reset()
         raise _SlowError from None

@@ -50,7 +50,9 @@ async def find_symbols(helpers: Helpers, fields: dict[str, Any]) -> dict[str, An
         if not left:
             break
         rows += await _some(helpers, left)
-    return {"rows": rows + [_problem("not read: the texts before it failed")] * (len(files) - len(rows))}
+    return {
+        "rows": rows + [_problem("not read: the texts before it failed")] * (len(files) - len(rows))
+    }
 
 
 async def _some(helpers: Helpers, files: list[list[str]]) -> list[str]:

@@ -19,23 +19,23 @@ class Chunk(str):
     Attributes:
         spans: which lines of which texts are in it; `where` is "" for a text alone.
         start: where it begins, in characters of the text, or of the texts laid together.
-        title: the heading or definition that it begins with, or "".
+        heading: the heading or definition that it begins with, or "".
         of: the variable that was cut, or "".
     """
 
-    __slots__ = ("of", "spans", "start", "title")
+    __slots__ = ("of", "spans", "start", "heading")
 
     spans: tuple[Span, ...]
     start: int
-    title: str
+    heading: str
     of: str
 
     def __new__(
-        cls, text: str, spans: tuple[Span, ...], start: int = 0, title: str = "", of: str = ""
+        cls, text: str, spans: tuple[Span, ...], start: int = 0, heading: str = "", of: str = ""
     ) -> Chunk:
         """Make a piece."""
         made = super().__new__(cls, text)
-        made.spans, made.start, made.title, made.of = spans, start, title, of
+        made.spans, made.start, made.heading, made.of = spans, start, heading, of
         return made
 
     @property
@@ -55,4 +55,4 @@ class Chunk(str):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the place where it is pickled."""
-        return Chunk, (str(self), self.spans, self.start, self.title, self.of)
+        return Chunk, (str(self), self.spans, self.start, self.heading, self.of)

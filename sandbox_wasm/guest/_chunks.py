@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ def chunks(
 ) -> list[Chunk]:
     """Cut a text into pieces of at most `size` characters that know their place.
 
-    A piece is a `str` with `where`, `line`, `end_line`, `spans` and `title`, and `cite()` takes it.
+    A piece is a `str` with `where`, `line`, `end_line`, `spans` and `heading`, and `cite()` takes it.
     Without overlap the pieces joined are the text.
 
     - `lines`, `paragraphs`, `chars`: as full as they can be, ending there. What is longer than
@@ -102,8 +102,10 @@ def _placed(
     """The pieces, each with the lines that it is."""
     counted = number = at = 0  # newlines before `counted`, the part that a piece begins in
     for begin, end in pieces:
-        number += text.count("\n", counted, begin) if begin >= counted else -text.count(
-            "\n", begin, counted
+        number += (
+            text.count("\n", counted, begin)
+            if begin >= counted
+            else -text.count("\n", begin, counted)
         )
         counted = begin
         while at + 1 < len(parts) and parts[at + 1].start <= begin:
@@ -173,9 +175,7 @@ def _boundary(text: str, begin: int, end: int, by: str) -> int:
     return end
 
 
-def _structured(
-    target: Any, size: int, by: str, language: str | None, of: str
-) -> Iterator[Chunk]:
+def _structured(target: Any, size: int, by: str, language: str | None, of: str) -> Iterator[Chunk]:
     texts = [(where, as_text(plain(body))) for where, body in documents(target)]
     if by == "functions":
         outlines = _outline.outlines([(where, text, language) for where, text in texts])
@@ -183,7 +183,6 @@ def _structured(
         marks = _headings(text) if by == "headings" else _functions(text, outlines[at], size)
         number = 1
         for begin, end, title in _sections(text, marks):
-            inner: Callable[[], Iterator[tuple[int, int]]]
             section = text[begin:end]
             for first, last in _by_size(section, size, 0, "paragraphs"):
                 newlines = section.count("\n", first, last)

@@ -157,9 +157,7 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
         note = "the text was changed after it was loaded"
     if type(where) is int:
         path += f"[{where}]"
-    found = Citation(
-        len(_cited) + 1, name, where, path, start_line, end_line, digest, note, shown
-    )
+    found = Citation(len(_cited) + 1, name, where, path, start_line, end_line, digest, note, shown)
     _cited.append(found)
     return found
 

@@ -30,8 +30,8 @@ class Hit:
     """One line that matched, or one passage. `start` is its offset in the text of `where`.
 
     Of a passage `line` is the first line and `end_line` the last, `score` is 1 for the best of a
-    search, and `excerpt` the line that says most. `of` is the variable that was searched, `within` the function of a
-    line that `symbols` found.
+    search, and `excerpt` the line that says most. `of` is the variable that was searched,
+    `within` the function that a line found by `symbols` is in.
     """
 
     where: str | int

@@ -141,9 +141,7 @@ class Index:
         columns = (
             pieces.texts + base, pieces.starts, pieces.ends, pieces.first, pieces.last, lengths,
         )  # fmt: skip
-        made.append(
-            {n: c.astype(np.int32) for n, c in zip(_COLUMNS, columns, strict=True)}
-        )
+        made.append({n: c.astype(np.int32) for n, c in zip(_COLUMNS, columns, strict=True)})
         if not len(words.keys):
             nothing = np.zeros(0, np.int32)
             return _Segment(nothing, np.zeros(1, np.int32), nothing, np.zeros(0, np.uint8))

@@ -105,7 +105,9 @@ class Outline(list[Definition]):
         for one in list(self)[:_SHOWN]:
             indent = "  " * (one.owner.count(".") + 1 if one.owner else 0)
             kind = "" if one.kind in one.signature.split() else f"{one.kind} "
-            rows.append(clip(escape(f"{indent}{one.line}-{one.end_line} {kind}{one.signature}"), 160))
+            rows.append(
+                clip(escape(f"{indent}{one.line}-{one.end_line} {kind}{one.signature}"), 160)
+            )
         if len(self) > _SHOWN:
             rows.append(f"... {len(self) - _SHOWN:,} more: outline[{_SHOWN}:]")
         return "\n".join(rows)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 from ._index import Index
@@ -23,11 +24,11 @@ _DEPTH = 200  # of each ranking that is fused
 _RRF = 60  # Cormack, Clarke and Büttcher 2009
 _FUZZY_WEIGHT = 0.5
 _STOP = frozenset(
-    "a about an and any are as at be been but by can could did do does for from had has have how "
-    "i if in into is it its me my no not of on or our should so some such than that the their "
-    "them then there these they this to was we were what when where which while who why will "
-    "with would you your".split()
-)
+    ("a about an and any are as at be been but by can could did do does for from had has have how "
+     "i if in into is it its it me my no not of on or our should so some such than that the their "
+     "them then there these they this to was we were what when where which while who why will "
+     "with would you your").split()  # noqa: SIM905 - a list of them would take a page
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ def _terms(
         if number is not None:
             term.exact[number] = 1.0
         terms.append(term)
-    for (one, _), (other, _) in zip(words, words[1:], strict=False):
+    for (one, _), (other, _) in pairwise(words):
         for word, key in query_words(one + other):
             number = vocabulary.number(key)
             if number is not None and len(word) > 3:

@@ -149,9 +149,9 @@ def place_of(what: Any) -> tuple[str, Any] | None:
         if name in namespace():
             _check(name, key)
             return name, key
-    name = name_of(what)
-    if name is not None:
-        return name, None
+    holder = name_of(what)
+    if holder is not None:
+        return holder, None
     if base_of(what) is None or not length_of(what):
         return None
     for name, entry in list(_entries.items()):

@@ -65,9 +65,8 @@ def stem(word: str) -> str:
     word = _replaced(word, _STEP_3, r1, r2)
     word = _replaced(word, _STEP_4, r2, r2)
     at = len(word) - 1
-    if word.endswith("e") and (at >= r2 or (at >= r1 and not _SHORT_END.search(word[:-1]))):
-        word = word[:-1]
-    elif word.endswith("ll") and at >= r2:
+    silent = at >= r2 or (at >= r1 and not _SHORT_END.search(word[:-1]))
+    if (word.endswith("e") and silent) or (word.endswith("ll") and at >= r2):
         word = word[:-1]
     return word.lower()
 

@@ -27,7 +27,9 @@ class Symbols:
         skipped: how many were not, by reason.
     """
 
-    def __init__(self, texts: dict[str | int, str], parsed: dict[str | int, Parsed], of: str) -> None:
+    def __init__(
+        self, texts: dict[str | int, str], parsed: dict[str | int, Parsed], of: str
+    ) -> None:
         self.definitions: list[Definition] = []
         self.files: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()

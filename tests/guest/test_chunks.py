@@ -109,19 +109,19 @@ def test_pieces_of_a_folder_name_the_lines_of_each_file() -> None:
 
 def test_markdown_is_cut_at_its_headings() -> None:
     pieces = chunks(MARKDOWN, by="headings")
-    assert [piece.title for piece in pieces] == ["", "One", "Two", "Two a"]
+    assert [piece.heading for piece in pieces] == ["", "One", "Two", "Two a"]
     assert [piece.line for piece in pieces] == [1, 3, 9, 12]
 
 
 def test_code_is_cut_at_its_functions_with_their_comments_and_decorators() -> None:
     pieces = chunks(CODE, by="functions", language="python")
-    assert [piece.title for piece in pieces] == ["", "Store", "", "main", ""]
+    assert [piece.heading for piece in pieces] == ["", "Store", "", "main", ""]
     assert pieces[1].startswith("# What it keeps.\nclass Store") and "os.path" in pieces[1]
     assert pieces[3].startswith("@cached\ndef main")
 
 
 def test_a_class_larger_than_a_piece_is_cut_at_its_methods() -> None:
-    titles = [piece.title for piece in chunks(CODE, 120, by="functions", language="python")]
+    titles = [piece.heading for piece in chunks(CODE, 120, by="functions", language="python")]
     assert "get" in titles and "load" in titles
 
 

@@ -78,7 +78,9 @@ async def test_text_that_was_changed_after_it_was_loaded_is_cited_as_such(loaded
     await loaded.run("cite('repo[\"b.md\"]', 1)")
     assert "was changed" not in await loaded.run("evidence()")  # cp1252 is what the file holds
     await loaded.run("repo['src/a.py'] += '# more\\n'")
-    assert "the text was changed after it was loaded" in await loaded.run("cite('repo[\"src/a.py\"]', 1)")
+    assert "the text was changed after it was loaded" in await loaded.run(
+        "cite('repo[\"src/a.py\"]', 1)"
+    )
 
 
 async def test_places_that_do_not_exist_cannot_be_cited(loaded: Agent) -> None:
@@ -120,9 +122,12 @@ async def test_a_report_has_notes_that_lead_to_the_sources(loaded: Agent, work: 
         assert not reply.failed, reply.text
         text = (work / name).read_text()
         assert text.startswith(f"It expired {mark}, as said") and "No [cite:99]." in text
-        body, _, notes = text.partition("Sources\n")
+        _, _, notes = text.partition("Sources\n")
         sha = digest(work / "repo/src/a.py")
-        assert f"{mark}{':' if name.endswith('.md') else ''} {work}/repo/src/a.py:2 (sha256 {sha})" in notes
+        assert (
+            f"{mark}{':' if name.endswith('.md') else ''} {work}/repo/src/a.py:2 (sha256 {sha})"
+            in notes
+        )
         assert notes.count("app.log:3 ") == 1
     await loaded.call("save_variable", name="report", path=str(work / "report.py"))
     assert "Sources" not in (work / "report.py").read_text()  # code stays as it is

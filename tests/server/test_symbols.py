@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 
 # In each, `get` calls `load`.
 SOURCES = {
-    "a.py": "class Store:\n    def get(self, key):\n        return load(key)\n\ndef load(key): ...\n",
+    "a.py": "class Store:\n    def get(self, key):\n        return load(key)\n\ndef load(k): ...\n",
     "a.js": "class Store { get(k) { return load(k); } }\nfunction load(k) { return k; }\n",
-    "a.ts": "export class Store { get(k: string) { return load(k) } }\nconst load = (k: string) => k\n",
+    "a.ts": "export class Store { get(k: string) { return load(k) } }\nconst load = (k) => k\n",
     "a.tsx": "const load = () => 1;\nfunction get() { return <A on={() => load()} /> }\n",
-    "a.go": "package a\nfunc (s *Store) get() int { return load() }\nfunc load() int { return 1 }\n",
+    "a.go": "package a\nfunc (s *Store) get() int { return load() }\nfunc load() int {}\n",
     "a.rs": "impl Store { fn get(&self) -> u8 { load() } }\nfn load() -> u8 { 1 }\n",
     "A.java": "class Store { int get() { return load(); }\n int load() { return 1; } }\n",
     "a.c": "int load(int k) { return k; }\nchar *get(int k) { load(k); return 0; }\n",
@@ -69,7 +69,9 @@ async def test_an_outline_is_a_tree(agent: Agent) -> None:
     assert "3 definitions\n1-3 class Store:\n  2-3 method def get(self, key):\n5-5" in reply
     reply = await agent.run("outline(code['a.go'], 'go')")
     assert "2-2 method func (s *Store) get() int { return load() }" in reply
-    reply = await agent.run("[p.title for p in chunks(code['a.rs'], by='functions', language='rust')]")
+    reply = await agent.run(
+        "[p.heading for p in chunks(code['a.rs'], by='functions', language='rust')]"
+    )
     assert "['Store', '', 'load', '']" in reply or "['Store', 'load']" in reply
 
 
