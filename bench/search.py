@@ -13,11 +13,10 @@ from ._common import Host, Report, make_host, median, ms, percentile, run, size
 ROOT = Path(__file__).parents[1]
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 SOURCES = ("rlm_mcp/**/*.py", "sandbox_wasm/**/*.py", "docs/*.md", "*.md")
-STOP = frozenset(
-    "a about an and any are as at be by can does for from how in into is it its long many may no "
-    "not of on or said says so some still that the then there these they this to too up was what "
-    "when where which who why with".split()
-)
+STOP_WORDS = """a about an and any are as at be by can could does for from how in into is it its
+long many may no not of on or said says so some still that the then there these they this to too up was
+what when where which who why with"""
+STOP = frozenset(STOP_WORDS.split())
 
 # Words drawn by Zipf's law, of which there are many, in chunks of 170: what a corpus is like.
 CORPUS = """
@@ -57,7 +56,7 @@ PREVIEWS = {
     "one line of text": "'x' * {size}",
     "list of lines": "['a line of text'] * ({size} // 400)",
     "list of records": "[{{'id': i, 'user': {{'name': 'n'}}}} for i in range({size} // 2_000)]",
-    "dict of path to text": "{{f'src/d{{i % 50}}/f{{i}}.py': 'x = 1\\n' * 50 for i in range({size} // 10_000)}}",
+    "folder": "{{f'd{{i % 50}}/{{i}}.py': 'x = 1\\n' * 50 for i in range({size} // 10_000)}}",
     "DataFrame": "pandas.DataFrame({{c: numpy.arange({size} // 40) for c in 'abcde'}})",
     "array": "numpy.zeros({size} // 8)",
 }
@@ -150,7 +149,10 @@ async def recall(report: Report, host: Host) -> None:
     plain = [by_grep(question["question"], docs) for question in asked]
     for depth in (1, 3, 5):
         hits = [
-            sum(bool(set(files[:depth]) & set(q["files"])) for q, files in zip(asked, found))
+            sum(
+                bool(set(files[:depth]) & set(q["files"]))
+                for q, files in zip(asked, found, strict=True)
+            )
             for found in (ranked, plain)
         ]
         report.row(

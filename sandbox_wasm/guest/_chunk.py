@@ -23,7 +23,7 @@ class Chunk(str):
         of: the variable that was cut, or "".
     """
 
-    __slots__ = ("of", "spans", "start", "heading")
+    __slots__ = ("heading", "of", "spans", "start")
 
     spans: tuple[Span, ...]
     start: int

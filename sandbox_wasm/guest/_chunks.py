@@ -42,7 +42,7 @@ def chunks(
 ) -> list[Chunk]:
     """Cut a text into pieces of at most `size` characters that know their place.
 
-    A piece is a `str` with `where`, `line`, `end_line`, `spans` and `heading`, and `cite()` takes it.
+    A piece is a `str` with `where`, `line`, `end_line`, `spans` and `heading`; `cite()` takes it.
     Without overlap the pieces joined are the text.
 
     - `lines`, `paragraphs`, `chars`: as full as they can be, ending there. What is longer than

@@ -23,12 +23,11 @@ _RARE = 5_000  # a word in fewer than one chunk of this many may be misspelt
 _DEPTH = 200  # of each ranking that is fused
 _RRF = 60  # Cormack, Clarke and Büttcher 2009
 _FUZZY_WEIGHT = 0.5
-_STOP = frozenset(
-    ("a about an and any are as at be been but by can could did do does for from had has have how "
-     "i if in into is it its it me my no not of on or our should so some such than that the their "
-     "them then there these they this to was we were what when where which while who why will "
-     "with would you your").split()  # noqa: SIM905 - a list of them would take a page
-)  # fmt: skip
+_STOP_WORDS = """a about an and any are as at be been but by can could did do does for from had has
+have how i if in into is it its it me my no not of on or our should so some such than that the their
+them then there these they this to was we were what when where which while who why will with would
+you your"""
+_STOP = frozenset(_STOP_WORDS.split())
 
 
 @dataclass(slots=True)
