@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 QUESTIONS = Path(__file__).with_name("questions.jsonl")
 SOURCES = ("rlm_mcp/**/*.py", "sandbox_wasm/**/*.py", "docs/*.md", "*.md")
 STOP_WORDS = """a about an and any are as at be by can could does for from how in into is it its
-long many may no not of on or said says so some still that the then there these they this to too up was
-what when where which who why with"""
+long many may no not of on or said says so some still that the then there these they this to too
+up was what when where which who why with"""
 STOP = frozenset(STOP_WORDS.split())
 
 # Words drawn by Zipf's law, of which there are many, in chunks of 170: what a corpus is like.

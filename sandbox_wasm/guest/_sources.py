@@ -155,7 +155,7 @@ def place_of(what: Any) -> tuple[str, Any] | None:
     if base_of(what) is None or not length_of(what):
         return None
     for name, entry in list(_entries.items()):
-        held = namespace().get(name)
+        held: Any = namespace().get(name)
         if entry.paths and base_of(held) is dict:
             for path, value in dict.items(held):
                 if value is what:
