@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex, overload
 from ._chunk import Chunk
 from ._fit import clip, escape, plural
 from ._hits import Hit, shown
+from ._kept import table
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, line_count, offset_of_line, plain
 from ._path import PeekError
@@ -102,7 +103,12 @@ class Evidence(list[Citation]):
     __str__ = __repr__
 
 
-_cited: list[Citation] = []
+_cited: dict[int, tuple[Any, ...]] = table("cited")
+"""By number: the other fields of a `Citation`."""
+
+
+def _all() -> list[Citation]:
+    return [Citation(number, *row) for number, row in _cited.items()]
 
 
 def cite(what: Any, start_line: int | None = None, end_line: int | None = None) -> Citation:
@@ -130,7 +136,7 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
     value, text = _value(name, where)
     if start_line is not None and text is None:
         raise ValueError(f"{_path(name, where)} is a {type_name(type(value))}: it has no lines")
-    shown = "" if text is None else text[:_KEPT]
+    shown_text = "" if text is None else text[:_KEPT]
     if start_line is not None and text is not None:
         end_line = start_line if end_line is None else end_line
         total = line_count(text)
@@ -140,12 +146,12 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
             raise ValueError(
                 f"lines {start_line}-{end_line} of {_path(name, where)}: it has lines 1 to {total}"
             )
-        shown = _lines(text, start_line, end_line)[:_KEPT]
-    for known in _cited:
+        shown_text = _lines(text, start_line, end_line)[:_KEPT]
+    for known in _all():
         if (
             (known.variable, known.start_line, known.end_line) == (name, start_line, end_line)
             and known.where == where
-            and known.text == shown
+            and known.text == shown_text
         ):
             return known
     source = entry_of(name, where if base_of(namespace().get(name)) is dict else None)
@@ -157,14 +163,14 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
         note = "the text was changed after it was loaded"
     if type(where) is int:
         path += f"[{where}]"
-    found = Citation(len(_cited) + 1, name, where, path, start_line, end_line, digest, note, shown)
-    _cited.append(found)
-    return found
+    number = len(_cited) + 1
+    _cited[number] = (name, where, path, start_line, end_line, digest, note, shown_text)
+    return Citation(number, *_cited[number])
 
 
 def evidence() -> Evidence:
     """All that was cited in this space, in order."""
-    return Evidence(_cited)
+    return Evidence(_all())
 
 
 def _place(what: Any) -> tuple[str, Any]:
@@ -227,6 +233,16 @@ def _is_changed(text: str, value: Any, digest: str) -> bool:
     return True
 
 
+def exported() -> dict[int, tuple[Any, ...]]:
+    """All citations, to be pickled."""
+    return dict(_cited)
+
+
+def imported(cited: dict[int, tuple[Any, ...]]) -> None:
+    """Take over what `exported` gave."""
+    _cited.update(cited)
+
+
 def named(target: str) -> Citation | None:
     """The citation that a target of `peek` names, or None if it names none.
 
@@ -240,7 +256,7 @@ def named(target: str) -> Citation | None:
     if not 1 <= number <= len(_cited):
         count = f"there are cite:1 to cite:{len(_cited)}" if _cited else "nothing was cited yet"
         raise PeekError(f"no cite:{number}; {count}: evidence() lists them")
-    return _cited[number - 1]
+    return Citation(number, *_cited[number])
 
 
 def text_at(citation: Citation) -> tuple[str, str]:
@@ -282,4 +298,4 @@ def _notes(used: list[int], markdown: bool) -> Iterator[str]:
     yield "## Sources\n\n" if markdown else "Sources\n"
     for number in used:
         mark = f"[^{number}]:" if markdown else f"[cite:{number}]"
-        yield f"{mark} {escape(_cited[number - 1].place)}\n"
+        yield f"{mark} {escape(Citation(number, *_cited[number]).place)}\n"

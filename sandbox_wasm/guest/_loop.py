@@ -34,6 +34,7 @@ from ._bulk import Input, write_output
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
 ENTRY = "_rlm_turn_"
+_KEPT = "_rlm_kept"  # what goes along with variables to another interpreter
 
 
 def show_vars() -> None:
@@ -151,6 +152,7 @@ def _export(_request: dict[str, Any]) -> dict[str, Any]:
         for name, value in NAMESPACE.items()
         if type(name) is str and not name.startswith("_") and name not in hidden
     }
+    variables[_KEPT] = {"sources": _sources.exported(), "cited": _cite.exported()}
     data, left = _copy.export(variables)
     return {"written": write_output([data]), "left": left}
 
@@ -160,7 +162,10 @@ def _import(request: dict[str, Any]) -> dict[str, Any]:
         found = _copy.read(Input(request["size"]))
     except _copy.CopyError as error:
         return {"refused": str(error)}
+    kept = found.pop(_KEPT, {})
     NAMESPACE.update(found)
+    _sources.imported(kept.get("sources", {}))
+    _cite.imported(kept.get("cited", {}))
     return {"names": sorted(found)}
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._fit import plural
 from ._hits import shown
+from ._kept import table
 from ._kinds import base_of, length_of
 from ._path import PeekError
 
@@ -50,25 +51,30 @@ class Source:
         return ", ".join([*parts, f"loaded {self.loaded}"])
 
 
-@dataclass(slots=True)
-class _Entry:
-    source: Source
+class _Entry(NamedTuple):
+    source: tuple[str, str | None, int, str, int | None]
     number: int  # identity of the value
     base: str = ""  # of the paths of a folder
-    paths: dict[str, int] = field(default_factory=dict)
+    paths: dict[str, int] | None = None
     sizes: Sequence[int] = ()
     digests: bytes = b""
 
     def of_file(self, path: str) -> Source | None:
-        at = self.paths.get(path)
+        at = (self.paths or {}).get(path)
         if at is None:
             return None
         digest = self.digests[at * DIGEST : (at + 1) * DIGEST].hex() or None
         whole = f"{self.base}/{path}" if self.base else path
-        return Source(whole, digest, self.sizes[at], self.source.loaded)
+        return Source(whole, digest, self.sizes[at], self.source[3])
 
 
-_entries: dict[str, _Entry] = {}
+_entries: dict[str, tuple[Any, ...]] = table("sources")
+"""By the name of the variable: the fields of an `_Entry`."""
+
+
+def _find(name: str) -> _Entry | None:
+    row = _entries.get(name)
+    return _Entry(*row) if row is not None else None
 
 
 def namespace() -> dict[str, Any]:
@@ -106,13 +112,12 @@ def remember(
     size = sum(length for _, _, length in entries)
     path, base, time = (str(origin.get(key) or "") for key in ("path", "base", "time"))
     if base_of(value) is dict and origin.get("folder"):
-        source = Source(path, None, size, time, len(entries))
         paths = {entry[0]: at for at, entry in enumerate(entries)}
         sizes = [entry[2] for entry in entries]
-        _entries[name] = _Entry(source, id(value), base, paths, sizes, digests)
+        whole = (path, None, size, time, len(entries))
+        _entries[name] = (whole, id(value), base, paths, sizes, digests)
     else:
-        source = Source(path, digests[:DIGEST].hex() or None, size, time)
-        _entries[name] = _Entry(source, id(value))
+        _entries[name] = ((path, digests[:DIGEST].hex() or None, size, time, None), id(value))
 
 
 def forget(name: str) -> None:
@@ -122,15 +127,27 @@ def forget(name: str) -> None:
 
 def entry_of(name: str, path: object = None) -> Source | None:
     """The source of a variable, or of a file in it."""
-    entry = _entries.get(name)
+    entry = _find(name)
     if entry is None:
         return None
     if id(namespace().get(name, _entries)) != entry.number:
         del _entries[name]
         return None
     if path is None or not entry.paths:
-        return entry.source
+        return Source(*entry.source)
     return entry.of_file(path) if type(path) is str else None
+
+
+def exported() -> dict[str, tuple[Any, ...]]:
+    """What is known of the variables that still hold what was loaded, to be pickled."""
+    return {name: _entries[name] for name in list(_entries) if entry_of(name) is not None}
+
+
+def imported(entries: dict[str, tuple[Any, ...]]) -> None:
+    """Take over what `exported` gave, for variables that have been unpickled meanwhile."""
+    for name, row in entries.items():
+        if name in namespace():
+            _entries[name] = _Entry(*row)._replace(number=id(namespace()[name]))
 
 
 def source_of(what: Any) -> Source | None:
@@ -154,9 +171,9 @@ def place_of(what: Any) -> tuple[str, Any] | None:
         return holder, None
     if base_of(what) is None or not length_of(what):
         return None
-    for name, entry in list(_entries.items()):
+    for name, row in list(_entries.items()):
         held: Any = namespace().get(name)
-        if entry.paths and base_of(held) is dict:
+        if _Entry(*row).paths and base_of(held) is dict:
             for path, value in dict.items(held):
                 if value is what:
                     return name, path
