@@ -82,13 +82,22 @@ class Index:
         """1 for each chunk that is part of a text, 0 for each that was."""
         return self._alive
 
+    def is_of(self, values: Sequence[Any]) -> bool:
+        """Whether these are the texts that it was updated with last, and it was with any."""
+        if not len(self._seen) or len(values) != len(self._seen):
+            return False
+        try:
+            return bool(np.array_equal(_hashes(values), self._seen))
+        except TypeError:  # what has no hash is no text
+            return False
+
     def update(self, texts: Sequence[str]) -> int:
         """Index what is new or different among the texts.
 
         Returns:
             The number of characters that were read for it.
         """
-        seen = np.fromiter(map(hash, texts), np.int64, len(texts))
+        seen = _hashes(texts)
         if len(seen) and np.array_equal(seen, self._seen):
             return 0
         units, place, prints = _units(texts, _fingerprints(texts))
@@ -189,14 +198,14 @@ class Index:
         return Place(text, characters + start, characters + end, lines + first, lines + last)
 
 
-def _fingerprints(texts: Sequence[str]) -> Array:
-    """A number for each text that differs when the text does, but for one case in 2**32.
+def _hashes(texts: Sequence[Any]) -> Array:
+    """The hashes of texts, which are kept in them: asking again costs next to nothing."""
+    return np.fromiter(map(hash, texts), np.int64, len(texts))
 
-    The hash of a text is kept in the text, so asking again costs next to nothing.
-    """
-    count = len(texts)
-    prints = np.fromiter(map(hash, texts), np.int64, count) << 32
-    return prints ^ np.fromiter(map(len, texts), np.int64, count)
+
+def _fingerprints(texts: Sequence[str]) -> Array:
+    """A number for each text that differs when the text does, but for one case in 2**32."""
+    return _hashes(texts) << 32 ^ np.fromiter(map(len, texts), np.int64, len(texts))
 
 
 def _units(texts: Sequence[str], seen: Array) -> tuple[Sequence[str], Array, Array]:

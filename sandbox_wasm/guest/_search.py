@@ -30,11 +30,17 @@ _DEEP = 5
 
 @dataclass(slots=True)
 class _Kept:
-    """An index, what its texts were called, and an index of these names."""
+    """An index, and what is known of the variable as it was then.
+
+    `keys` are those of a dict, `called` are they as text, `names` is an index of that; `plain` says
+    that the texts are the variable's own.
+    """
 
     index: Index
+    plain: bool = False
+    keys: list[Any] | None = None
+    called: Sequence[Any] = ()
     names: Index | None = None
-    called: Sequence[Any] | None = None
 
 
 _kept: dict[Any, _Kept] = {}
@@ -72,10 +78,10 @@ def search(
         raise ValueError("search(query, target): the query must be words, not empty")
     if type(k) is not int or k < 1 or type(size) is not int or not 100 <= size <= 100_000:
         raise ValueError(f"k={k!r}, size={size!r}: k must be above 0, size 100 to 100,000")
-    called, texts = _texts(target)
-    kept = _index_of(target, size, called, texts)
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
+    kept, texts = _index_of(target, size, *_texts(target))
+    called = kept.called or range(len(texts))
     ranking = rank(kept.index, kept.names, query)
     found = [
         (kept.index.place(chunk), score)
@@ -118,36 +124,26 @@ def _hit(where: Any, place: Place, text: str, score: float, stems: set[str], of:
     )  # fmt: skip
 
 
-def _texts(target: Any) -> tuple[Sequence[Any], list[str]]:
-    """The names and the texts of a target; the texts are its own where it holds texts."""
+def _texts(target: Any) -> tuple[list[Any] | None, list[Any]]:
+    """The keys of a target, if it has any, and what is to be searched."""
     base: Any = base_of(target)
     if is_text(target):
         return [""], [as_text(plain(target))]
     if base is dict:
-        names = [key if type(key) is str else short(key, 200) for key in dict.keys(target)]
-        return names, _all_text(list(dict.values(target)))
+        return list(dict.keys(target)), list(dict.values(target))
     if base is list or base is tuple:
-        texts = _all_text(list(base.__iter__(target)))
-        return range(len(texts)), texts
+        return None, list(base.__iter__(target))
     kind = table_kind(target)
     if kind == "frame":
         columns = [target.iloc[:, i] for i in range(target.shape[1])]
         cells = [c.astype(str).tolist() for c in columns if c.dtype.kind not in "fc"]
-        texts = [" | ".join(row) for row in zip(*cells, strict=True)]
-        return range(len(texts)), texts
+        return None, [" | ".join(row) for row in zip(*cells, strict=True)]
     if kind == "series" and target.ndim == 1:
-        texts = _all_text(target.tolist())
-        return range(len(texts)), texts
+        return None, target.tolist()
     raise TypeError(
         "search wants a str, a list of str or dicts, a dict of path to str or a DataFrame, "
         f"not {type_name(type(target))}"
     )
-
-
-def _all_text(values: list[Any]) -> list[str]:
-    if set(map(type, values)) <= {str, Chunk}:
-        return values
-    return [_flat(value, _DEEP) for value in values]
 
 
 def _flat(value: Any, deep: int) -> str:
@@ -164,23 +160,31 @@ def _flat(value: Any, deep: int) -> str:
     return short(value, 200)
 
 
-def _index_of(target: Any, size: int, called: Sequence[Any], texts: list[str]) -> _Kept:
-    """The index of a variable, as of now."""
+def _index_of(
+    target: Any, size: int, keys: list[Any] | None, values: list[Any]
+) -> tuple[_Kept, list[str]]:
+    """The index of a variable as of now, and its texts."""
     variables = namespace()
     for key in list(_kept):
         if type(key[0]) is str and key[0] not in variables:
             del _kept[key]
     key = (name_of(target) or id(target), size)
+    # Not in the table while it is worked on: what is stopped halfway is no index.
     kept = _kept.pop(key, None) or _Kept(Index(size))
     while len(_kept) >= _KEPT:
         del _kept[next(iter(_kept))]
-    kept.index.update(texts)
-    if base_of(target) is dict and called != kept.called:
-        kept.called = called
-        kept.names = kept.names or Index(size)
-        kept.names.update(called)
+    if not (kept.plain and kept.index.is_of(values)):
+        kept.plain = set(map(type, values)) <= {str, Chunk}
+        values = values if kept.plain else [_flat(value, _DEEP) for value in values]
+        kept.index.update(values)
+    if keys != kept.keys:
+        kept.keys = keys
+        kept.called = [k if type(k) is str else short(k, 200) for k in keys or ()]
+        kept.names = Index(size) if base_of(target) is dict else None
+        if kept.names is not None:
+            kept.names.update(kept.called)
     _kept[key] = kept
-    return kept
+    return kept, values
 
 
 def _bonus(query: str, stems: set[str], passage: str) -> float:
