@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterable
 
 from ..worker._lockdown import lock_down
@@ -26,7 +27,11 @@ def serve(work: Callable[[bytes], Iterable[bytes]]) -> None:
         (resource.RLIMIT_AS, MEMORY),
         (resource.RLIMIT_CPU, CPU_SECONDS),
     ):
-        resource.setrlimit(kind, (limit, limit))
+        try:
+            resource.setrlimit(kind, (limit, limit))
+        except (ValueError, OSError):  # macOS knows the limit and may refuse to set it
+            if sys.platform == "linux":
+                raise
     lock_down()
     gc.disable()  # it lives for one answer
     data = bytearray()
