@@ -27,6 +27,7 @@ from ._common import HEADER, Row, temporary_folder
 SECTIONS = {
     "A session": ("startup", "space", "roundtrip", "load"),
     "Sub-LLM calls": ("sub_llm", "async_calls"),
+    "Finding": ("search",),
     "The transactional space": ("fork", "commit", "open", "stop", "pmap", "disk"),
 }
 NAMES = [name for names in SECTIONS.values() for name in names]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from ..helpers._process import Helpers
 from ..lm import AGENT, HOW_TO_SET, Account, Budget, Calls, Router, SubModel, choose
 from ..loaders import Roots
 from ..sandbox import Cache, Preparation
@@ -37,6 +38,7 @@ class App:
         model_name: who answers if a request does not say, in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
+        helpers: runs parsers outside of guests.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class App:
     model_name: str
     recorder: Recorder
     suspended: Suspended
+    helpers: Helpers = field(default_factory=Helpers)
     # By the space as it was opened: another server may spend for it once this one has closed it.
     _accounts: WeakKeyDictionary[Space, Account] = field(default_factory=WeakKeyDictionary)
 

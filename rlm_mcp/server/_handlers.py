@@ -32,6 +32,7 @@ from . import _render as render
 from ._app import App
 from ._operations import OPERATIONS
 from ._progress import Progress
+from ._provenance import Provenance
 from ._questions_text import PEEKED, peeked
 from ._recording import Recording
 from ._reply import Reply
@@ -134,17 +135,23 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
         chosen = given.format if given.format != "auto" else bundle.format
         if bundle.format == "columns":
             chosen = bundle.format
-        loaded = await space.load(
-            name,
-            source=bundle.fd,
-            size=bundle.size,
-            entries=[(name, offset, length) for name, offset, length in bundle.entries],
-            kind=bundle.kind,
-            format=chosen,
-            hint=bundle.hint or bundle.origin.path,
-            pattern=bundle.pattern,
-            charset=bundle.charset,
-        )
+        provenance = Provenance(bundle)
+        try:
+            loaded = await space.load(
+                name,
+                source=bundle.fd,
+                size=bundle.size,
+                entries=[(name, offset, length) for name, offset, length in bundle.entries],
+                kind=bundle.kind,
+                format=chosen,
+                hint=bundle.hint or bundle.origin.path,
+                pattern=bundle.pattern,
+                charset=bundle.charset,
+                origin=provenance.origin,
+                answer=provenance.answer,
+            )
+        finally:
+            await provenance.close()
         bundle.verify()
     return render.loaded_text(name, loaded, space.handle, bundle.skipped, bundle.notes)
 

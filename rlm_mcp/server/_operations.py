@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
 from ._render import usage_text
+from ._symbols import find_symbols
 
 if TYPE_CHECKING:
     from ._handlers import Call
@@ -62,8 +63,14 @@ async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> 
     return await estimate_guest(fields, call.model(space))
 
 
+async def symbols(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+    """Find definitions and references in texts of code."""
+    return await find_symbols(call.app.helpers, fields)
+
+
 OPERATIONS: dict[str, Operation] = {
     "sub_llm": sub_llm,
     "sub_llm_estimate": sub_llm_estimate,
     "sub_llm_wait": sub_llm_wait,
+    "symbols": symbols,
 }

@@ -24,9 +24,12 @@ How to work: 1. load_variable, read the preview. 2. Explore with exec_code: \
 grep(pattern, var), len, slices; print little. 3. For judgement over many pieces use \
 sub_llm_map([...]) inside exec_code, or the sub_llm tool with over=; batch about 100,000 \
 characters a call. 4. Verify before you answer.
-In the code: grep(pattern, target), lines(text, start, stop), chunks(text, size), sub_llm(prompt, \
-context=..., schema=a dataclass or list[...]), sub_llm_map(prompts), await asub_llm(prompt), \
-show_vars(); Out[n] has the full output of execution n. \
+In the code: grep(pattern, target), search("words or a question", target), \
+lines(text, start, stop), chunks(text, size, by=), outline(code), \
+symbols(folder).callers(name), sub_llm(prompt, context=..., schema=a dataclass or list[...]), \
+sub_llm_map(prompts), await asub_llm(prompt), show_vars(); Out[n] has the full output of \
+execution n. cite(hit) put into a report's text becomes a note with path, lines and digest \
+when it is saved. \
 There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
 and a space survives restarts."""
@@ -122,7 +125,8 @@ TOOLS: dict[str, ToolEntry] = {
             "Run Python in the space; variables persist between calls. The value of the last "
             "expression is shown, and which variables changed. numpy, pandas, lxml, bs4, "
             "sqlite3, regex, networkx and the standard library are there; no files, no network. "
-            "Helpers: grep(pattern, target), lines, chunks, sub_llm, sub_llm_map, show_vars; "
+            "Helpers: grep(pattern, target), search(query, target), lines, chunks, outline, "
+            "symbols, cite, sub_llm, sub_llm_map, show_vars; "
             "await works at the top level: asyncio.gather(*(asub_llm(p) for p in prompts)). "
             "show(figure) puts an image into the reply. "
             "Print little: long output is cut, all of it stays in Out[n]. After a timeout, "

@@ -156,6 +156,8 @@ class Space:
         hint: str,
         pattern: str | None = None,
         charset: str | None = None,
+        origin: dict[str, Any] | None = None,
+        answer: Answer = refuse_calls,
     ) -> Loaded:
         """Set a variable from an open descriptor.
 
@@ -169,6 +171,8 @@ class Space:
             hint: the source's name, which may tell the format.
             pattern: which members of an archive.
             charset: the encoding of text that the source declared.
+            origin: where it comes from, for `rlm_guest._sources`.
+            answer: answers what the guest asks meanwhile.
 
         Raises:
             BadRequestError: the data is not of the format.
@@ -177,8 +181,9 @@ class Space:
         request: dict[str, Any] = {
             "op": "load", "name": name, "size": size, "entries": entries, "kind": kind,
             "format": format, "hint": hint, "pattern": pattern, "charset": charset,
+            "origin": origin,
         }  # fmt: skip
-        return await self._set(f"a load of `{name}`", f"load {name}", request, source=source)
+        return await self._set(f"a load of `{name}`", f"load {name}", request, answer, source)
 
     async def ask(
         self,

@@ -1,4 +1,4 @@
-"""Searching and cutting text: `grep`, `lines` and `chunks` for guest code."""
+"""Searching text and taking lines from it: `grep` and `lines` for guest code."""
 
 import re
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from ._lines import (
     scan,
 )
 from ._render import short
+from ._sources import name_of
 
 _LONG = 2_000  # a longer line is kept as an excerpt around the match
 
@@ -53,6 +54,7 @@ def grep(
     characters each match counts, and `text` is an excerpt.
     """
     hits = Hits()
+    of = name_of(target) or ""
     cache: dict[bool, re.Pattern[Any]] = {}
     for where, value in documents(target):
         if not is_text(value):
@@ -74,7 +76,8 @@ def grep(
             last = line.line_start
             before, after = neighbours(text, line, context, _LONG)
             shown = excerpt(text, line, _LONG)
-            hits.append(Hit(where, line.number, shown, line.start, tuple(before), tuple(after)))
+            around = tuple(before), tuple(after)
+            hits.append(Hit(where, line.number, shown, line.start, *around, of=of))
     return hits
 
 
@@ -100,48 +103,3 @@ def lines(text: Any, start: int = 1, stop: int | None = None) -> list[str]:
     if rows[-1] == "":
         rows.pop()
     return [row.removesuffix("\r") for row in rows]
-
-
-def chunks(target: Any, size: int = 100_000, overlap: int = 0, by: str = "lines") -> list[str]:
-    """Cut a text into pieces of at most `size` characters, at the ends of lines or paragraphs.
-
-    `by` is lines, paragraphs or chars. A line or paragraph longer than `size` is cut inside it.
-    Each piece repeats up to `overlap` characters of the one before; without overlap the pieces
-    joined are the text. A list of str is taken as lines, a dict of path to str as one text in
-    which each file follows a line `=== path ===`.
-    """
-    if by not in ("lines", "paragraphs", "chars"):
-        raise ValueError(f"by={by!r}: use 'lines', 'paragraphs' or 'chars'")
-    if size < 1 or not 0 <= overlap < size:
-        raise ValueError(f"size={size}, overlap={overlap}: size must be above overlap, both >= 0")
-    if is_text(target):
-        text = as_text(plain(target))
-    elif base_of(target) is dict:
-        files = documents(target)
-        text = "\n".join(f"=== {path} ===\n{as_text(plain(body))}" for path, body in files)
-    else:
-        text = "\n".join(as_text(plain(body)) for _, body in documents(target))
-    pieces: list[str] = []
-    begin = 0
-    while begin < len(text):
-        end = min(begin + size, len(text))
-        if end < len(text) and by != "chars":
-            end = _boundary(text, begin + overlap, end, by)
-        pieces.append(text[begin:end])
-        if end == len(text):
-            break
-        following = max(end - overlap, begin + 1)
-        if overlap and by != "chars":
-            # Begin at a line, unless the overlap holds no whole one.
-            aligned = text.find("\n", following - 1, end - 1) + 1
-            following = aligned or following
-        begin = following
-    return pieces
-
-
-def _boundary(text: str, begin: int, end: int, by: str) -> int:
-    for mark in ("\n\n", "\n") if by == "paragraphs" else ("\n",):
-        found = text.rfind(mark, begin, end)
-        if found >= 0:
-            return found + len(mark)
-    return end

@@ -1,7 +1,7 @@
-"""What `grep` finds: the lines that matched, and the list of them."""
+"""What `grep` and `search` find: lines or passages with their places, and the list of them."""
 
-from dataclasses import dataclass
-from typing import SupportsIndex, overload
+from dataclasses import dataclass, field
+from typing import SupportsIndex, TypeVar, overload
 
 from ._fit import clip, escape, plural
 
@@ -9,9 +9,30 @@ _SHOWN = 20  # hits that an echoed list shows
 _ROOM = 300  # characters of a hit when shown
 
 
+_T = TypeVar("_T", bound=type)
+_shown: set[type] = set()
+
+
+def shown(kind: _T) -> _T:
+    """Make a class of this package one whose values are shown by its own repr."""
+    _shown.add(kind)
+    return kind
+
+
+def is_shown(kind: type) -> bool:
+    """Whether this is a class whose values are shown by its own repr."""
+    return type(kind) is type and kind in _shown  # a metaclass could define __hash__
+
+
+@shown
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One line that matched. `start` is the offset of the match in the text of `where`."""
+    """One line that matched, or one passage. `start` is its offset in the text of `where`.
+
+    Of a passage `line` is the first line and `end_line` the last, `score` is 1 for the best of a
+    search, and `excerpt` the line that says most. `of` is the variable that was searched,
+    `within` the function that a line found by `symbols` is in.
+    """
 
     where: str | int
     line: int
@@ -19,6 +40,11 @@ class Hit:
     start: int
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    end_line: int | None = None
+    score: float | None = None
+    excerpt: str | None = None
+    of: str = field(default="", compare=False)
+    within: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """`path:12: text`, with the context lines as grep writes them."""
@@ -31,18 +57,28 @@ class Hit:
 
 def row_of(hit: Hit) -> str:
     """The line of a hit with its place, as `path:12: text`."""
-    return _row(hit.where, hit.line, hit.text, ":")
+    if hit.excerpt is None or hit.end_line is None:
+        row = _row(hit.where, hit.line, hit.text, ":")
+        return clip(f"{row}  (in {escape(hit.within)})", _ROOM) if hit.within else row
+    lines = f"{hit.line}-{hit.end_line}" if hit.end_line > hit.line else f"{hit.line}"
+    return clip(escape(f"{_place(hit.where)}{lines} ({hit.score}) {hit.excerpt}"), _ROOM)
 
 
 def _row(where: str | int, number: int, text: str, mark: str) -> str:
+    return clip(escape(f"{_place(where, mark)}{number}{mark} {text}"), _ROOM)
+
+
+def _place(where: str | int, mark: str = ":") -> str:
     place = f"[{where}]" if isinstance(where, int) else where
-    return clip(escape(f"{place}{mark if place else ''}{number}{mark} {text}"), _ROOM)
+    return f"{place}{mark}" if place else ""
 
 
+@shown
 class Hits(list[Hit]):
-    """What `grep` found. Echoed, it shows the first hits and the total."""
+    """What `grep` or `search` found. Echoed, it shows the first hits and the total."""
 
     complete: bool = True
+    notes: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: SupportsIndex, /) -> Hit: ...
@@ -59,6 +95,7 @@ class Hits(list[Hit]):
         total = plural(len(self), "hit")
         if not self.complete:
             total = f"first {total} (there are more: raise max_hits)"
+        total = "; ".join([total, *map(escape, self.notes)])
         shown = [str(hit) for hit in list(self)[:_SHOWN]]
         if len(self) > len(shown):
             shown.append(f"... {len(self) - len(shown):,} more: hits[{len(shown)}:]")

@@ -164,7 +164,7 @@ def _value(part: Part, format: str) -> Any:
         if format == "lines":
             return _lines(text)
         if format == "json":
-            return _json(text, part.label)
+            return _json(text, part.notes, part.label)
         return _json_lines(text, part.notes, part.label)
     finally:
         # A short text, or one that is its own only line, may be held by the value.
@@ -181,12 +181,43 @@ def _lines(text: str) -> list[str]:
     return lines
 
 
-def _json(text: str, name: str) -> Any:
+class _Objects:
+    """Makes dicts of what JSON has in braces, and counts keys that come twice in one.
+
+    Slower than to leave it to the parser, so only up to a size (a guess: half as slow again).
+    """
+
+    MOST = 32 << 20
+
+    def __init__(self) -> None:
+        self.twice = 0
+        self.key = ""
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            self.twice += 1
+            names = [key for key, _ in pairs]
+            self.key = self.key or next(key for key in names if names.count(key) > 1)
+        return made
+
+    def note(self, of: str) -> list[str]:
+        """A sentence on keys that came twice, if any did."""
+        if not self.twice:
+            return []
+        objects = "1 object has" if self.twice == 1 else f"{self.twice:,} objects have"
+        return [f"{of}{objects} a key twice, such as {self.key!r:.80}: the last value was kept."]
+
+
+def _json(text: str, notes: list[str], name: str) -> Any:
     of = f"{name}: " if name else ""
+    objects = _Objects() if len(text) <= _Objects.MOST else None
     if not text or text.isspace():
         raise LoadError(f"{of}there is no JSON in it, it is empty. Load it with format='text'.")
     try:
-        return json.loads(text)
+        value = json.loads(text, object_pairs_hook=objects)
+        notes += objects.note(of) if objects else []
+        return value
     except json.JSONDecodeError as error:
         first = _first_line(text)
         if error.msg == "Extra data" and "\n" in text and _is_json(first):
@@ -209,6 +240,7 @@ def _json_lines(text: str, notes: list[str], name: str) -> list[Any]:
     values = []
     of = f"{name}: " if name else ""
     start, number, blank = 0, 0, 0
+    objects = _Objects() if len(text) <= _Objects.MOST else None
     while start < len(text):
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
@@ -216,7 +248,7 @@ def _json_lines(text: str, notes: list[str], name: str) -> list[Any]:
         number += 1
         if line.strip():
             try:
-                values.append(json.loads(line))
+                values.append(json.loads(line, object_pairs_hook=objects))
             except json.JSONDecodeError as error:
                 if number == 1 and line.strip() in ("[", "{"):
                     hint = "It looks like one JSON value over many lines: say format='json'."
@@ -241,6 +273,7 @@ def _json_lines(text: str, notes: list[str], name: str) -> list[Any]:
         start = end + 1
     if blank:
         notes.append(f"{of}blank lines were skipped: {blank:,}.")
+    notes += objects.note(of) if objects else []
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from array import array
@@ -10,6 +11,8 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from . import (
+    _chunks,
+    _cite,
     _copy,
     _door,
     _execute,
@@ -17,10 +20,14 @@ from . import (
     _find,
     _llm,
     _load,
+    _outline,
     _parallel,
     _peek,
     _preview,
     _save,
+    _search,
+    _sources,
+    _symbols,
     _trace,
     _variables,
 )
@@ -28,6 +35,7 @@ from ._bulk import Input, write_output
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
 ENTRY = "_rlm_turn_"
+_KEPT = "_rlm_kept"  # what goes along with variables to another interpreter
 
 
 def show_vars() -> None:
@@ -45,7 +53,14 @@ HELPERS: dict[str, Any] = {
     "SubLLMError": _llm.SubLLMError,
     "grep": _find.grep,
     "lines": _find.lines,
-    "chunks": _find.chunks,
+    "chunks": _chunks.chunks,
+    "search": _search.search,
+    "outline": _outline.outline,
+    "symbols": _symbols.symbols,
+    "SymbolsError": _outline.SymbolsError,
+    "cite": _cite.cite,
+    "evidence": _cite.evidence,
+    "source_of": _sources.source_of,
     "show": _figures.show,
     "pmap": _parallel.pmap,
     "PmapError": _parallel.PmapError,
@@ -85,8 +100,23 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": str(error)}
     replaced = name in NAMESPACE
     NAMESPACE[name] = value
+    _note_source(name, value, request)
     preview = _preview.preview(value)
     return {"preview": preview, "notes": notes, "replaced": replaced}
+
+
+def _note_source(name: str, value: Any, request: dict[str, Any]) -> None:
+    origin = request.get("origin")
+    if origin is None:
+        _sources.forget(name)
+        return
+    digests = b""
+    if origin.get("digests"):
+        # The host works them out while the value is made.
+        with contextlib.suppress(_door.HostError):
+            digests = bytes.fromhex(_door.ask("source_digests")["sha256"])
+    entries = [(path, offset, length) for path, offset, length in request["entries"]]
+    _sources.remember(name, value, origin, entries, digests)
 
 
 def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
@@ -102,6 +132,7 @@ def _save_value(request: dict[str, Any]) -> dict[str, Any]:
         value = _peek.resolve(request["name"], NAMESPACE)
         if request["format"] == "pickle":
             return {"written": write_output([_copy.pickled(value)]), "format": "pickle"}
+        value = _cite.report(value, request["format"], request["suffix"])
         chunks, used = _save.serialize(value, request["format"], request["suffix"])
         return {"written": write_output(chunks), "format": used}
     except (_peek.PeekError, _save.SaveError, _copy.CopyError) as error:
@@ -129,6 +160,7 @@ def _export(_request: dict[str, Any]) -> dict[str, Any]:
         for name, value in NAMESPACE.items()
         if type(name) is str and not name.startswith("_") and name not in hidden
     }
+    variables[_KEPT] = {"sources": _sources.exported(), "cited": _cite.exported()}
     data, left = _copy.export(variables)
     return {"written": write_output([data]), "left": left}
 
@@ -138,7 +170,10 @@ def _import(request: dict[str, Any]) -> dict[str, Any]:
         found = _copy.read(Input(request["size"]))
     except _copy.CopyError as error:
         return {"refused": str(error)}
+    kept = found.pop(_KEPT, {})
     NAMESPACE.update(found)
+    _sources.imported(kept.get("sources", {}))
+    _cite.imported(kept.get("cited", {}))
     return {"names": sorted(found)}
 
 

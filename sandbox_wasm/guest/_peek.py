@@ -7,6 +7,8 @@ top of `max_chars`, which bounds what is shown.
 from typing import Any
 
 from ._call import Call
+from ._cite import Citation, named, text_at
+from ._fit import escape
 from ._guard import guarded_repr
 from ._lines import is_text, plain
 from ._path import PeekError, failed, resolve
@@ -32,7 +34,7 @@ def peek(
 
     Args:
         namespace: the variables.
-        target: an access path.
+        target: an access path, or a citation such as `cite:3`.
         start: the first unit to show, from 0 also for lines, so that 0 is the beginning whatever
             the unit; negative counts from the end. Replies number lines from 1 and say both.
         length: how many units; None is as many as `max_chars` allows.
@@ -46,11 +48,28 @@ def peek(
     """
     call = Call(target, start, length, unit, find, context, max_chars)
     call.check()
+    cited = named(target)
+    if cited is not None:
+        return _cited(cited, call)
     value = resolve(target, namespace)
     try:
         return _reply(value, call.but(context=min(context, 50)))
     except BaseException as error:
         raise failed(str(Call(target)), error) from None
+
+
+def _cited(citation: Citation, call: Call) -> str:
+    """A place that was cited: what it is, and what stands there."""
+    text, note = text_at(citation)
+    head = f"{citation!r}" + (f"\n[{note}]" if note else "")
+    if call.find is None and call.start == 0 and call.length is None:
+        first = citation.start_line or 1
+        rows = text[: call.max_chars].split("\n")
+        shown = "\n".join(f"{number}: {escape(row)}" for number, row in enumerate(rows, first))
+        cut = f"\n[the first {call.max_chars:,} of {len(text):,} chars; next: "
+        cut += f"{call.but(start=call.max_chars, length=call.max_chars)}]"
+        return f"{head}\n{shown}" + (cut if len(text) > call.max_chars else "")
+    return f"{head}\n{_reply(text, call)}"
 
 
 def _reply(value: Any, call: Call) -> str:

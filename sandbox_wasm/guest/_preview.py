@@ -9,7 +9,7 @@ from typing import Any
 
 from ._fit import clip, escape
 from ._guard import guarded_repr, pass_interrupt
-from ._hits import Hit, Hits
+from ._hits import Hit, is_shown
 from ._kinds import base_of, has_own_repr, table_kind, type_name
 from ._preview_folder import describe_folder, folder_paths
 from ._preview_nested import describe_container
@@ -64,8 +64,8 @@ def echo(value: object, max_chars: int = 2_500) -> str:
 def _echo(value: Any, room: int) -> str | None:
     """The whole value as text, or None where it does not fit."""
     kind = type(value)
-    if kind is Hits or kind is Hit:
-        return str(value)
+    if is_shown(kind):
+        return str(value) if kind is Hit else repr(value)
     if table_kind(value):
         if int(value.size) > 1_000:
             return None

@@ -3,12 +3,15 @@
 from collections import deque
 from typing import Any
 
-from ._fit import fit
-from ._kinds import first_items
+from ._fit import fit, plural
+from ._kinds import base_of, first_items
 from ._label import label
 from ._render import short
 from ._sample import SAMPLE, spread
 from ._schema import Shape
+from ._tokens import tokens_of
+
+_COUNTED = 1_000  # characters from which it is said how many tokens they are
 
 
 def describe_container(value: Any, base: Any, room: int) -> list[str]:
@@ -18,7 +21,7 @@ def describe_container(value: Any, base: Any, room: int) -> list[str]:
         return [f"{label(value)} (empty)"]
     items = spread(value, base, SAMPLE)
     part = "" if len(items) >= size else f" (of {len(items):,} sampled)"
-    out = [label(value)]
+    out = [label(value) + _tokens_in(value, base, items)]
     if base is not dict:
         out.append(f"items: {Shape.outer(items).line()}{part}")
         shape = Shape.of(items)
@@ -34,6 +37,20 @@ def describe_container(value: Any, base: Any, room: int) -> list[str]:
         out.append(f"schema{looked}:")
         out += fit(shape.lines(), room * 55 // 100)
     return out + ends(value, base, room - sum(len(row) + 1 for row in out))
+
+
+def _tokens_in(value: Any, base: Any, items: list[Any]) -> str:
+    """How much text there is, where the items or the values are texts."""
+    texts = [item[1] if base is dict else item for item in items]
+    texts = [text for text in texts if base_of(text) is str]
+    if not texts or 2 * len(texts) < len(items):
+        return ""
+    about = "" if len(items) >= base.__len__(value) else "about "
+    total = sum(map(str.__len__, texts)) * base.__len__(value) // len(items)
+    if total < _COUNTED:
+        return ""
+    sample = "".join([str.__getitem__(text, slice(0, 200)) for text in texts])
+    return f", {about}{plural(total, 'char')}, ~{plural(tokens_of(sample, total), 'token')}"
 
 
 def ends(value: Any, base: Any, room: int) -> list[str]:

@@ -7,6 +7,7 @@ from ._fit import escape, plural
 from ._kinds import base_of, length_of
 from ._label import label
 from ._render import short
+from ._tokens import tokens_of
 
 _WINDOW = 8_192  # characters of each of 48 windows of a long text
 _COUNTED = 20_000_000  # characters up to which lines are counted: about 10 ms in the guest
@@ -36,7 +37,7 @@ def describe_text(value: Any, is_str: bool, room: int) -> list[str]:
         breaks = _breaks(value, windows, size)
         about = "" if size <= _COUNTED else "about "
         count = breaks + (0 if _cut(value, size - 1, size) == "\n" else 1)
-        out[0] += f", {about}{plural(count, 'line')}, ~{plural(_tokens(sampled, size), 'token')}"
+        out[0] += f", {about}{plural(count, 'line')}, ~{plural(tokens_of(sampled, size), 'token')}"
         odd = _odd_text(sampled, windows, breaks, size)
     if kind := _looks_like(_cut(value, 0, 400), _cut(value, max(0, size - 20), size)):
         out.append(f"looks like {kind}")
@@ -64,13 +65,6 @@ def _breaks(value: Any, windows: list[str], size: int) -> int:
     if size <= _COUNTED:
         return int(base.count(value, "\n" if base is str else b"\n"))
     return round(sum(row.count("\n") for row in windows) * size / (len(windows) * _WINDOW))
-
-
-def _tokens(sampled: str, size: int) -> int:
-    wide = 0.0  # share of characters that are about a token each; of others four are one
-    if not sampled.isascii():
-        wide = len(re.findall(r"[\u2e80-\U0010ffff]", sampled)) / len(sampled)
-    return round(size * (wide + (1 - wide) / 4))
 
 
 def _odd_text(sampled: str, windows: list[str], breaks: int, size: int) -> list[str]:

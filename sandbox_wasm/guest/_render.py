@@ -10,7 +10,7 @@ from typing import Any
 
 from ._fit import clip, escape
 from ._guard import guarded_repr, pass_interrupt
-from ._hits import Hit, row_of
+from ._hits import Hit, is_shown, row_of
 from ._kinds import (
     base_of,
     fields_of,
@@ -122,7 +122,7 @@ def _short_other(value: Any, room: int, depth: int) -> str:
         return f"<module {escape(str(types.ModuleType.__getattribute__(value, '__name__')))}>"
     if table := table_label(value):
         return f"<{table}>"
-    if has_own_repr(kind):
+    if has_own_repr(kind) or is_shown(kind):
         return guarded_repr(value, room)
     if depth >= _DEPTH:
         return f"{type_name(kind)}(…)"

@@ -1,11 +1,11 @@
-"""The helpers that agents call to find and cut text."""
+"""The helpers that agents call to find text."""
 
 import re
 import time
 
 import pytest
 
-from sandbox_wasm.guest._find import chunks, grep, lines
+from sandbox_wasm.guest._find import grep, lines
 from sandbox_wasm.guest._hits import Hit
 
 LOG = "alpha\nbeta error\n\ngamma\nerror again error\nomega"
@@ -76,40 +76,6 @@ def test_lines_are_counted_from_one_and_include_the_last() -> None:
     assert lines(text, 300_000) == [] and lines(text, 5, 4) == []
     assert lines("a\n\nb\n") == ["a", "", "b"] and lines("") == []
     assert lines(["a", "b", "c"], 2) == ["b", "c"]
-
-
-@pytest.mark.parametrize("by", ["lines", "paragraphs", "chars"])
-def test_chunks_are_bounded_and_joined_are_the_text(by: str) -> None:
-    text = "".join(f"line {i}\n" + ("\n" if i % 7 == 0 else "") for i in range(1_000)) + "x" * 500
-    pieces = chunks(text, 200, by=by)
-    assert "".join(pieces) == text and max(map(len, pieces)) <= 200
-    if by != "chars":
-        assert all(piece.endswith("\n") for piece in pieces if "line" in piece and "x" not in piece)
-
-
-@pytest.mark.parametrize("by", ["lines", "paragraphs", "chars"])
-@pytest.mark.parametrize("overlap", [1, 30, 99])
-def test_chunks_that_overlap_leave_nothing_out(by: str, overlap: int) -> None:
-    text = "\n".join(f"word{i}" * (i % 30) for i in range(200))
-    position = 0
-    for piece in chunks(text, 100, overlap, by):
-        assert len(piece) <= 100
-        begin = text.index(piece, max(0, position - overlap))
-        assert begin <= position < begin + len(piece)
-        position = begin + len(piece)
-    assert position == len(text)
-
-
-def test_chunks_of_a_folder_name_the_files() -> None:
-    assert chunks({"a.py": "x = 1"}) == ["=== a.py ===\nx = 1"]
-    assert chunks(["a", "b"]) == ["a\nb"] and chunks("") == []
-
-
-def test_bad_arguments_of_chunks_say_what_to_use() -> None:
-    with pytest.raises(ValueError, match="'lines', 'paragraphs' or 'chars'"):
-        chunks("x", by="words")
-    with pytest.raises(ValueError, match="size must be above overlap"):
-        chunks("x", size=10, overlap=10)
 
 
 def test_a_hundred_megabytes_are_searched_without_splitting_them() -> None:

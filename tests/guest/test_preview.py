@@ -305,6 +305,12 @@ def test_a_dict_of_many_keys_is_described_by_its_values() -> None:
     assert "keys: str" in text and "'age': int" in text and "u250" not in text
 
 
+def test_text_in_a_list_or_dict_is_counted_in_tokens() -> None:
+    assert preview(["a" * 100] * 80).startswith("list 80 items, 8,000 chars, ~2,000 tokens\n")
+    assert "about 400,000 chars, ~100,000 tokens" in preview(["a" * 100] * 4_000)
+    assert "tokens" not in preview(["short", 1]) and "tokens" not in preview(list(range(5_000)))
+
+
 def test_a_folder_shows_languages_tree_largest_and_empty_files() -> None:
     files = {f"repo/src/m{i}.py": "x = 1\n" * i for i in range(30)}
     files |= {"repo/README.md": "# Title\n", "repo/docs/a.md": "text" * 1_000}

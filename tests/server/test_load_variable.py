@@ -190,3 +190,13 @@ async def test_a_replaced_variable_is_the_new_one_and_a_load_can_be_undone(agent
     assert "undone" in (await agent.call("spaces", action="undo")).text
     assert "undone" in (await agent.call("spaces", action="undo")).text
     assert "=> 'old'" in await agent.run("v")
+
+
+async def test_keys_that_come_twice_in_json_are_noted(agent: Agent, work: Path) -> None:
+    (work / "twice.json").write_text('[{"id": 1, "id": 2}, {"id": 3}, {"a": {"b": 1, "b": 2}}]')
+    (work / "twice.jsonl").write_text('{"id": 1, "id": 2}\n{"id": 3}\n')
+    reply = await agent.call("load_variable", name="v", source="twice.json")
+    assert "2 objects have a key twice, such as 'id': the last value was kept" in reply.text
+    assert "=> [{'id': 2}, {'id': 3}, {'a': {'b': 2}}]" in await agent.run("v")
+    reply = await agent.call("load_variable", name="v", source="twice.jsonl")
+    assert "1 object has a key twice" in reply.text

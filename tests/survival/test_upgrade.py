@@ -27,7 +27,8 @@ async def test_an_older_space_gets_this_version_and_keeps_its_variables(
         space = await spaces.use("main", create=True)
         await space.execute(
             "class Box:\n    pass\nbox = Box(); box.size = 3\n"
-            "made = (n * n for n in range(9)); next(made); next(made)",
+            "made = (n * n for n in range(9)); next(made); next(made)\n"
+            "text = 'one\\ntwo'; cite(grep('two', text)[0])",
             timeout_s=60,
             keep_chars=100,
         )
@@ -41,6 +42,8 @@ async def test_an_older_space_gets_this_version_and_keeps_its_variables(
         keep_chars=100,
     )
     assert execution.value == "(True, 3, 4, 1)"
+    cited = await space.execute("evidence()", timeout_s=60, keep_chars=100)
+    assert cited.value is not None and "[cite:1] text:2 " in cited.value
     assert "upgrade" in [commit.label for commit in spaces.store.history("main")]
     stopped = await space.execute("while True: pass", timeout_s=0.2, keep_chars=100)
     assert stopped.stopped == "timeout"
@@ -80,7 +83,8 @@ async def test_variables_are_carried_to_another_interpreter_and_what_cannot_be_i
         space = await spaces.use("main", create=True)
         await space.execute(
             "import pandas as pd\nclass Box:\n    pass\nbox = Box(); box.size = 3\n"
-            "table = pd.DataFrame({'a': [1, 2]}); shared = [box]\nmade = (n for n in range(9))",
+            "table = pd.DataFrame({'a': [1, 2]}); shared = [box]\nmade = (n for n in range(9))\n"
+            "cite('table')",
             timeout_s=60,
             keep_chars=100,
         )
@@ -94,6 +98,8 @@ async def test_variables_are_carried_to_another_interpreter_and_what_cannot_be_i
         keep_chars=100,
     )
     assert execution.value == "(3, np.int64(3), True, False)"
+    cited = await space.execute("evidence()", timeout_s=60, keep_chars=100)
+    assert cited.value is not None and "[cite:1] table" in cited.value
     assert "made (generator)" in execution.notes[0]
     assert "before the upgrade" in spaces.store.checkpoints("main")
     await spaces.close_all()

@@ -1,0 +1,258 @@
+"""Cutting text into pieces: `chunks` for guest code. Pieces know which lines they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import _outline
+from ._chunk import Chunk, Span
+from ._find import documents
+from ._kinds import base_of
+from ._lines import as_text, is_text, plain
+from ._sources import name_of
+from ._tokens import tokens
+
+KINDS = ("lines", "paragraphs", "headings", "functions", "tokens", "chars")
+_FENCE = re.compile(r" {0,3}(```+|~~~+)")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$")
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_PLAIN = re.compile(r"[^\s|>#*+=-]")  # the begin of a line that an underline makes a heading
+_ATTACHED = re.compile(r"\s*(#|//|/\*|\*|--|@|\[\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A text among those that are cut together; `before` are lines of the whole that come first."""
+
+    where: str | int
+    start: int
+    line: int
+    before: int
+
+
+def chunks(
+    target: Any,
+    size: int = 100_000,
+    overlap: int = 0,
+    by: str = "lines",
+    language: str | None = None,
+) -> list[Chunk]:
+    """Cut a text into pieces of at most `size` characters that know their place.
+
+    A piece is a `str` with `where`, `line`, `end_line`, `spans` and `heading`; `cite()` takes it.
+    Without overlap the pieces joined are the text.
+
+    - `lines`, `paragraphs`, `chars`: as full as they can be, ending there. What is longer than
+      `size` is cut inside. A list of str is taken as lines, a dict of path to str as one text in
+      which each file follows a line `=== path ===`.
+    - `tokens`: as `lines`, with `size` and `overlap` in tokens, which are estimated.
+    - `headings`: a piece for each section of Markdown; `functions`: one for each function and
+      class of code, and one for what is between them. Each text of a dict or list is cut by
+      itself. A longer one is cut inside, at blank lines.
+
+    Args:
+        target: a text, a list of str or a dict of path to str.
+        size: the most characters of a piece, or tokens.
+        overlap: how many of the characters before are repeated; not by headings or functions.
+        by: where to cut.
+        language: of code that has no path to tell it, such as `python`.
+    """
+    if by not in KINDS:
+        raise ValueError(f"by={by!r}: use {', '.join(map(repr, KINDS))}")
+    if size < 1 or not 0 <= overlap < size:
+        raise ValueError(f"size={size}, overlap={overlap}: size must be above overlap, both >= 0")
+    of = name_of(target) or ""
+    if by in ("headings", "functions"):
+        if overlap:
+            raise ValueError(f"overlap={overlap}: pieces by {by} do not overlap; leave it out")
+        return list(_structured(target, size, by, language, of))
+    text, parts = _laid_together(target)
+    ends = _by_tokens(text, size, overlap) if by == "tokens" else _by_size(text, size, overlap, by)
+    return list(_placed(text, ends, parts, of))
+
+
+def _laid_together(target: Any) -> tuple[str, list[_Part]]:
+    """The texts of a target as one, and where each of them begins in it."""
+    if is_text(target):
+        return as_text(plain(target)), [_Part("", 0, 1, 0)]
+    pieces: list[str] = []
+    parts: list[_Part] = []
+    begin = before = 0
+    head = base_of(target) is dict
+    for where, body in documents(target):
+        text = as_text(plain(body))
+        if head:
+            title = f"=== {where} ===\n"
+            pieces.append(title + text)
+            parts.append(_Part(where, begin, 0, before))
+        else:
+            pieces.append(text)
+            parts.append(_Part(where, begin, 1, before))
+        begin += len(pieces[-1]) + 1
+        before += pieces[-1].count("\n") + 1
+    return "\n".join(pieces), parts
+
+
+def _placed(
+    text: str, pieces: Iterator[tuple[int, int]], parts: list[_Part], of: str
+) -> Iterator[Chunk]:
+    """The pieces, each with the lines that it is."""
+    counted = number = at = 0  # newlines before `counted`, the part that a piece begins in
+    for begin, end in pieces:
+        number += (
+            text.count("\n", counted, begin)
+            if begin >= counted
+            else -text.count("\n", begin, counted)
+        )
+        counted = begin
+        while at + 1 < len(parts) and parts[at + 1].start <= begin:
+            at += 1
+        while at and parts[at].start > begin:
+            at -= 1
+        spans: list[Span] = []
+        following, line = at, number
+        position = begin
+        while True:
+            part = parts[following]
+            stop = parts[following + 1].start - 1 if following + 1 < len(parts) else len(text)
+            last = min(end, stop)
+            newlines = text.count("\n", position, max(last - 1, position))
+            first = line - part.before + part.line
+            if last > position or not spans:
+                spans.append(Span(part.where, max(first, 1), max(first + newlines, 1)))
+            if end <= stop + 1 or following + 1 == len(parts):
+                break
+            following += 1
+            position = stop + 1
+            line = parts[following].before
+        yield Chunk(text[begin:end], tuple(spans), begin, of=of)
+
+
+def _by_size(text: str, size: int, overlap: int, by: str) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin < len(text):
+        end = min(begin + size, len(text))
+        if end < len(text) and by != "chars":
+            end = _boundary(text, begin + overlap, end, by)
+        yield begin, end
+        if end == len(text):
+            break
+        begin = _following(text, begin, end, overlap, by != "chars")
+
+
+def _by_tokens(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:
+    begin = 0
+    while begin < len(text):
+        end = min(begin + 4 * size, len(text))
+        while (count := tokens(text[begin:end])) > size and end > begin + 1:
+            end = max(begin + 1, begin + (end - begin) * size // (count + 1))
+        repeated = min((end - begin) * overlap // size, end - begin - 1)
+        if end < len(text):
+            end = _boundary(text, begin + repeated, end, "lines")
+        yield begin, end
+        if end == len(text):
+            break
+        begin = _following(text, begin, end, repeated, True)
+
+
+def _following(text: str, begin: int, end: int, overlap: int, aligned: bool) -> int:
+    following = max(end - overlap, begin + 1)
+    if overlap and aligned:
+        # Begin at a line, unless the overlap holds no whole one.
+        line = text.find("\n", following - 1, end - 1) + 1
+        following = line or following
+    return following
+
+
+def _boundary(text: str, begin: int, end: int, by: str) -> int:
+    for mark in ("\n\n", "\n") if by == "paragraphs" else ("\n",):
+        found = text.rfind(mark, begin, end)
+        if found >= 0:
+            return found + len(mark)
+    return end
+
+
+def _structured(target: Any, size: int, by: str, language: str | None, of: str) -> Iterator[Chunk]:
+    texts = [(where, as_text(plain(body))) for where, body in documents(target)]
+    if by == "functions":
+        outlines = _outline.outlines([(where, text, language) for where, text in texts])
+    for at, (where, text) in enumerate(texts):
+        marks = _headings(text) if by == "headings" else _functions(text, outlines[at], size)
+        number = 1
+        for begin, end, title in _sections(text, marks):
+            section = text[begin:end]
+            for first, last in _by_size(section, size, 0, "paragraphs"):
+                newlines = section.count("\n", first, last)
+                ended = section.endswith("\n", first, last)
+                span = Span(where, number, max(number, number + newlines - ended))
+                yield Chunk(section[first:last], (span,), begin + first, title, of)
+                number += newlines
+
+
+def _sections(text: str, marks: list[tuple[int, str]]) -> Iterator[tuple[int, int, str]]:
+    places = [(0, ""), *marks] if not marks or marks[0][0] > 0 else marks
+    for at, (begin, title) in enumerate(places):
+        end = places[at + 1][0] if at + 1 < len(places) else len(text)
+        if end > begin:
+            yield begin, end, title
+
+
+def _headings(text: str) -> list[tuple[int, str]]:
+    """Where the sections of Markdown begin, with their headings."""
+    found: list[tuple[int, str]] = []
+    fence = ""
+    begin, before = 0, (0, "")
+    for line in text.split("\n"):
+        bare = line.removesuffix("\r")
+        mark = _FENCE.match(bare)
+        if fence:
+            if mark and mark[1].startswith(fence) and not bare.strip().strip(fence[0]):
+                fence = ""
+        elif mark:
+            fence = mark[1]
+        elif heading := _HEADING.match(bare):
+            found.append((begin, heading[1]))
+        elif _UNDERLINE.match(bare) and _PLAIN.match(before[1]):
+            found.append((before[0], before[1].strip()))
+        before = (begin, bare)
+        begin += len(line) + 1
+    return found
+
+
+def _functions(text: str, found: list[_outline.Definition], size: int) -> list[tuple[int, str]]:
+    """Where definitions begin and where what follows them begins.
+
+    Comments and decorators right above belong to a definition. Of a class that is larger than
+    `size` the methods are taken by themselves.
+    """
+    offsets = [0]
+    for line in text.split("\n"):
+        offsets.append(offsets[-1] + len(line) + 1)
+    taken: list[tuple[int, int, str]] = []
+
+    def take(parent: int) -> None:
+        for at, one in enumerate(found):
+            if one.parent != parent or one.kind not in _outline.BODIES:
+                continue
+            first, last = one.line - 1, min(one.end_line, len(offsets) - 1)
+            if offsets[last] - offsets[first] > size and any(o.parent == at for o in found):
+                take(at)
+                continue
+            while first and _ATTACHED.match(text, offsets[first - 1], offsets[first]):
+                first -= 1
+            taken.append((first, last, one.name))
+
+    take(-1)
+    marks: dict[int, str] = {}
+    end = 0
+    for first, last, name in sorted(taken):
+        first = max(first, end)
+        if first >= last:
+            continue
+        marks[offsets[first]] = name
+        marks.setdefault(min(offsets[last], len(text)), "")
+        end = last
+    return sorted((at, name) for at, name in marks.items() if at < len(text))

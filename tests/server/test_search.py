@@ -1,0 +1,194 @@
+"""`search`: what it finds, that it follows changes, and what it costs."""
+
+from __future__ import annotations
+
+import pytest
+from mcp.client.client import Client
+
+from rlm_mcp.server import make_server
+from rlm_mcp.settings import Settings
+from tests.conftest import Agent
+
+pytestmark = pytest.mark.anyio
+
+DOCS = """
+docs = {
+    "src/store.py": "class Store:\\n  def load_variable(self, name):\\n    return self.pages\\n",
+    "src/parseHTTPHeader.ts": "function parseHTTPHeader(text) { return text.split(':') }\\n",
+    "doc/stop.md": "# Stopping\\n\\nCode that loops is interrupted at its deadline.\\n",
+    "doc/fork.md": "# Forks\\n\\nA fork shares the pages of its parent and costs milliseconds.\\n",
+    "doc/de.md": "Die Übergröße der Straße in München; naïve façade.\\n",
+    "doc/ru.md": "Быстрая коричневая лиса прыгает.\\n",
+    "doc/ja.md": "日本語の文章です。猫が好きです。\\n",
+    "empty.txt": "",
+}
+"""
+
+
+async def found(agent: Agent, query: str, target: str = "docs") -> str:
+    """The places of the hits, in order."""
+    reply = await agent.run(f"print([hit.where for hit in search({query!r}, {target})])")
+    return reply.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("interrupting loops", "doc/stop.md"),  # other endings
+        ("how is the fork of a parent made?", "doc/fork.md"),
+        ("variable", "src/store.py"),  # inside of snake_case
+        ("http header", "src/parseHTTPHeader.ts"),  # inside of camelCase
+        ("loadvariable", "src/store.py"),  # written as one
+        ("deadlnie interupted", "doc/stop.md"),  # misspelt
+        ("ÜBERGRÖSSE straße", "doc/de.md"),
+        ("münchen", "doc/de.md"),
+        ("БЫСТРАЯ ЛИСА", "doc/ru.md"),
+        ("猫", "doc/ja.md"),
+        ("日本語", "doc/ja.md"),
+        ("stop", "doc/stop.md"),  # of the path and a heading
+    ],
+)
+async def test_the_right_document_comes_first(agent: Agent, query: str, path: str) -> None:
+    await agent.run(DOCS)
+    assert (await found(agent, query)).startswith(f"['{path}'")
+
+
+async def test_a_hit_says_where_it_is_and_what_it_read_a_word_as(agent: Agent) -> None:
+    await agent.run(DOCS)
+    reply = await agent.run("hits = search('intterupted', docs); hits")
+    assert "1 hit; no 'intterupted'; like it: interrupted" in reply
+    assert "doc/stop.md:1-3 (1.0) Code that loops is interrupted" in reply
+    reply = await agent.run("h = hits[0]; print(h.text == docs[h.where], h.line, h.end_line, h.of)")
+    assert "True 1 3 docs" in reply
+
+
+async def test_a_long_text_gives_passages_with_their_exact_lines(agent: Agent) -> None:
+    await agent.run(
+        "text = ''.join(f'line {i} of the log, nothing é here\\n' for i in range(60_000))\n"
+        "text = text.replace('line 41234 ', 'the zeppelin landed ')"
+    )
+    reply = await agent.run(
+        "(hit,) = search('zeppelin landing', text)\n"
+        "exact = text[hit.start:hit.start + len(hit.text)] == hit.text\n"
+        "print(hit.line <= 41235 <= hit.end_line, exact,\n"
+        "      lines(text, hit.line, hit.end_line) == hit.text.splitlines())"
+    )
+    assert "True True True" in reply
+
+
+async def test_lists_records_and_tables_can_be_searched(agent: Agent) -> None:
+    await agent.run(
+        "rows = [{'note': f'about {fruit}'} for fruit in ('apples', 'pears', 'plums')]\n"
+        "import pandas\nframe = pandas.DataFrame(rows)\nnotes = [row['note'] for row in rows]"
+    )
+    for target in ("rows", "frame", "notes", "frame['note']", "tuple(notes)"):
+        assert await found(agent, "pear", target) == "[1]", target
+    await agent.run("rows[2]['note'] = 'about a pear tree'; frame.loc[0, 'note'] = 'a pear'")
+    assert await found(agent, "pear tree", "rows") == "[2, 1]"
+    assert sorted(await found(agent, "pear", "frame")) == sorted("[1, 0]")
+
+
+async def test_the_index_follows_every_change_and_reads_only_what_changed(agent: Agent) -> None:
+    await agent.run(
+        "docs = {f'f{i}.txt': f'words number{i} ' * 400 for i in range(200)}\n"
+        "search('number7', docs)\n"
+        "import sys\n"
+        "index = sys.modules['rlm_guest._search']._kept[('docs', 1200)].index\n"
+    )
+    code = (
+        "docs['f7.txt'] = 'a walrus instead'; docs['new.txt'] = 'a walrus too'; del docs['f9.txt']"
+    )
+    await agent.run(code)
+    assert await found(agent, "walrus") in ("['f7.txt', 'new.txt']", "['new.txt', 'f7.txt']")
+    assert await found(agent, "number9") == "[]"
+    reply = await agent.run(
+        "before = index.size_of_chunks\n"
+        "docs = {**docs, 'f3.txt': 'a heron'}\n"
+        "search('heron', docs)\n"
+        "print(index.size_of_chunks - before)"
+    )
+    assert reply.splitlines()[0] == "1"  # one new chunk, though the variable is another object
+    assert await found(agent, "number3") == "[]"
+
+
+async def test_text_that_grows_at_its_end_is_not_read_again_as_a_whole(agent: Agent) -> None:
+    await agent.run("log = 'a quiet line of the log\\n' * 200_000\nsearch('quiet', log)")
+    reply = await agent.run(
+        "import sys\nindex = sys.modules['rlm_guest._search']._kept[('log', 1200)].index\n"
+        "before = index.size_of_chunks\nlog += 'the kraken woke\\n'\n"
+        "(hit,) = search('kraken', log)\n"
+        "print(hit.end_line, index.size_of_chunks - before < before / 2)"
+    )
+    assert "200001 True" in reply
+
+
+async def test_an_index_survives_a_restart_and_a_fork(agent: Agent, settings: Settings) -> None:
+    await agent.run(DOCS + "search('fork', docs)")
+    await agent.call("spaces", action="fork", name="copy")
+    kept = "import sys; print(len(sys.modules['rlm_guest._search']._kept))"
+    assert (await agent.run(kept, space="copy")).startswith("1")
+    reply = await agent.run("del docs['doc/fork.md']; search('fork', docs)", space="copy")
+    assert "0 hits" in reply
+    assert (await found(agent, "fork")).startswith("['doc/fork.md'")
+    await agent.call("spaces", action="close")
+    async with Client(make_server(settings)) as client:
+        again = Agent(client)
+        await again.call("spaces", action="open", space="main")
+        assert (await again.run(kept)).startswith("1")
+        assert (await found(again, "fork")).startswith("['doc/fork.md'")
+
+
+async def test_an_index_goes_when_its_variable_does(agent: Agent) -> None:
+    await agent.run(DOCS + "search('fork', docs)\ndel docs\nother = ['one', 'two']")
+    assert await found(agent, "two", "other") == "[1]"
+    reply = await agent.run("import sys; print(list(sys.modules['rlm_guest._search']._kept))")
+    assert reply.startswith("[('other', 1200)]")
+
+
+async def test_an_embedding_function_ranks_by_meaning(agent: Agent) -> None:
+    await agent.run(
+        "notes = ['cat food is here', 'cat basket is here', 'the cat sleeps, cat, cat']\n"
+        "asked = []\n"
+        "def embed(texts):\n"
+        "    asked.append(len(texts))\n"
+        "    return [[float('food' in t or 'eat' in t), 1.0] for t in texts]\n"
+    )
+    assert (await found(agent, "cat", "notes")).startswith("[2")
+    reply = await agent.run(
+        "h = search('cat eat', notes, k=1, embed=embed); print(h[0].where, asked)"
+    )
+    assert reply.startswith("0 [4]")
+    text = await agent.fails("exec_code", code="search('cat', notes, embed=lambda t: [1.0])")
+    assert "one vector of numbers for each text" in text or "not iterable" in text
+
+
+async def test_odd_targets_and_queries_are_answered_in_words(agent: Agent) -> None:
+    assert "wants a str, a list" in await agent.fails("exec_code", code="search('walrus', 5)")
+    assert "must be words" in await agent.fails("exec_code", code="search(' ', ['a'])")
+    assert "use grep" in await agent.fails("exec_code", code="search('+ =', ['a'])")
+    assert "k must be above 0" in await agent.fails("exec_code", code="search('x', ['a'], k=0)")
+    for target in (
+        "[]",
+        "{}",
+        "['']",
+        "''",
+        "{'a': b''}",
+        "'\\x00\\x00'",
+        "['\\ud800 x']",
+        "[None, {}]",
+    ):
+        assert "0 hits" in await agent.run(f"search('walrus', {target})"), target
+    reply = await agent.run(
+        "search('walrus', ['a\\x00walrus', 'x' * 3_000_000 + ' walrus', b'walrus'])"
+    )
+    assert "3 hits" in reply and len(reply) < 2_000
+
+
+async def test_one_document_does_not_take_all_the_places(agent: Agent) -> None:
+    await agent.run(
+        "docs = {'long.md': 'about herons\\n\\n' * 2_000, 'short.md': 'a note on a heron'}"
+    )
+    reply = await agent.run(
+        "hits = search('herons', docs); print({h.where for h in hits}, len(hits))"
+    )
+    assert "short.md" in reply and "long.md" in reply and " 4" in reply
