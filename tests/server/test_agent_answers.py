@@ -335,7 +335,7 @@ async def test_waiting_for_the_agent_does_not_count_as_time_of_the_code(asked: A
     text = await asked.fails("answer_sub_llm", answers={"q1": "A"})
     assert "STOPPED" in text
     assert "+ first: str" in text
-    await ask(asked, "pmap(sub_llm, ['a', 'b'], workers=2)", timeout_s=3)
+    await ask(asked, "pmap(sub_llm, ['c', 'd'], workers=2)", timeout_s=3)
     await asked.run("time.sleep(3.5)", space="other")
     assert "=> ['A', 'B']" in await answer(asked, {"q2": "A", "q3": "B"})
 
