@@ -388,7 +388,8 @@ def _messages(request: Request, schema: JsonSchema | None, native: bool) -> list
     text = request.prompt.text
     if schema is not None and not native:
         text = f"{text}\n\n{instruction(schema)}"
-    messages = [{"role": "user", "content": text}]
+    messages = [{"role": turn.role, "content": turn.text} for turn in request.prompt.history]
+    messages.append({"role": "user", "content": text})
     if request.prompt.system is not None:
         messages.insert(0, {"role": "system", "content": request.prompt.system})
     return messages

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..lm import AGENT, HOW_TO_SET, SubModel, choose, open_model
 from ..loaders import Roots
+from ..recursion import Runs
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
 from ..space import Spaces
@@ -31,6 +32,7 @@ class App:
         settings: what it was configured with.
         preparation: makes the sandbox ready, in the background.
         spaces: all spaces.
+        runs: the forks of recursive runs.
         roots: what may be read and written.
         model: answers sub-LLM calls.
         model_name: its name in litellm's notation, or `agent`.
@@ -41,6 +43,7 @@ class App:
     settings: Settings
     preparation: Preparation
     spaces: Spaces
+    runs: Runs
     roots: Roots
     model: SubModel
     model_name: str
@@ -60,6 +63,7 @@ class App:
     async def close(self) -> None:
         """End every worker, and close the store and the model; may be called twice."""
         await self.suspended.close()
+        await self.runs.close()
         await self.spaces.close_all()
         await self.preparation.close()
         await self.model.aclose()
@@ -100,6 +104,7 @@ def make_app(
         settings=settings,
         preparation=preparation,
         spaces=spaces,
+        runs=Runs(spaces),
         roots=roots,
         model=model or open_model(name),
         model_name=chosen,

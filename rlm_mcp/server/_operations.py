@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
+from ._recursion import refuse_submit, sub_rlm
 
 if TYPE_CHECKING:
     from ._handlers import Call
@@ -65,4 +66,6 @@ OPERATIONS: dict[str, Operation] = {
     "sub_llm": sub_llm,
     "sub_llm_estimate": sub_llm_estimate,
     "sub_llm_wait": sub_llm_wait,
+    "sub_rlm": sub_rlm,
+    "submit": refuse_submit,
 }

@@ -26,6 +26,7 @@ sub_llm_map([...]) inside exec_code, or the sub_llm tool with over=; batch about
 characters a call. 4. Verify before you answer.
 In the code: grep(pattern, target), lines(text, start, stop), chunks(text, size), sub_llm(prompt, \
 context=..., schema=a dataclass or list[...]), sub_llm_map(prompts), await asub_llm(prompt), \
+sub_rlm(question, **variables) (a model works on a fork), \
 show_vars(); Out[n] has the full output of execution n. \
 There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
@@ -154,6 +155,16 @@ TOOLS: dict[str, ToolEntry] = {
             "Answer the questions that suspended code asks of you: all at once or some at a time, "
             "also from several subagents. When none is left the code goes on, and its result is "
             "the reply. answers={} shows what is open, or the result again.",
+        ),
+        _entry(
+            args.SubRLM,
+            handlers.sub_rlm,
+            "Hand a whole question to another model: it works on a fork of the space as you do, "
+            "with code and sub-LLM calls, until it submits an answer, which is stored in `into` "
+            "or shown. The space itself stays untouched; the fork is kept and named in the "
+            "reply. It may take minutes and many calls.",
+            asks=True,
+            open_world=True,
         ),
         _entry(
             args.SaveVariable,
