@@ -25,6 +25,8 @@ _NAMES = {
     "space": ("RLM_MCP_SPACE", str),
     "sub_model": ("RLM_MCP_SUB_MODEL", str),
     "root_model": ("RLM_MCP_ROOT_MODEL", str),
+    "max_depth": ("RLM_MCP_MAX_DEPTH", int),
+    "rlm_prompt": ("RLM_MCP_RLM_PROMPT", str),
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
     "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
     "max_usd": ("RLM_MCP_MAX_USD", float),
@@ -57,6 +59,8 @@ class Settings:
         sub_model: the model of sub-LLM calls, or `None` for what the environment suggests.
         limits: of spaces.
         root_model: the model that is the root of a recursive run; `None` for the sub-model.
+        max_depth: how deep recursive runs may be nested; a run that calls no other has depth 1.
+        rlm_prompt: a file with instructions for root models, or `None` for the project's own.
         max_calls: sub-LLM calls that a space may make in all, or `None`.
         max_tokens: tokens that a space may use in all, read and written, or `None`.
         max_usd: US dollars that a space may spend in all, or `None`.
@@ -77,6 +81,8 @@ class Settings:
     sub_model: str | None = None
     limits: Limits = field(default_factory=Limits)
     root_model: str | None = None
+    max_depth: int = 2
+    rlm_prompt: Path | None = None
     max_calls: int | None = None
     max_tokens: int | None = None
     max_usd: float | None = None
@@ -120,6 +126,7 @@ def load_settings(
     for name, value in (flags or {}).items():
         if value is not None and value != ():
             found[name] = _typed(name, value, f"--{name.replace('_', '-')}")
+    prompt = found.get("rlm_prompt")
     return Settings(
         home=_folder(found.get("home"), user_state_path("rlm-mcp")),
         cache=_folder(found.get("cache"), user_cache_path("rlm-mcp")),
@@ -128,6 +135,8 @@ def load_settings(
         sub_model=found.get("sub_model"),
         limits=_limits(found),
         root_model=found.get("root_model"),
+        max_depth=found.get("max_depth", 2),
+        rlm_prompt=Path(prompt).expanduser().absolute() if prompt else None,
         max_calls=found.get("max_calls"),
         max_tokens=found.get("max_tokens"),
         max_usd=found.get("max_usd"),

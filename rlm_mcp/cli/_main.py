@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import RlmError
 from ._options import settings_options
 
-_COMMANDS = ("setup", "demo", "doctor", "install", "spaces")
+_COMMANDS = ("setup", "demo", "doctor", "install", "spaces", "run")
 """Each is `command` in a module of its name. `serve` is here: it must start fast."""
 
 

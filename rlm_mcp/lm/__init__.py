@@ -10,7 +10,7 @@ from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._command_agent import CommandAgent
-from ._guest_calls import CallLimits, answer_guest, estimate_guest
+from ._guest_calls import CallLimits, answer_guest, estimate_guest, is_model_name
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._meter import METER, Meter
@@ -18,6 +18,7 @@ from ._model import SubModel
 from ._openai_server import Failure, LocalOpenAIServer
 from ._questions import Question, Questions
 from ._router import Router
+from ._schema import SchemaMismatchError, UnusableSchemaError, check_schema, read_data
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
@@ -52,15 +53,20 @@ __all__ = [
     "Questions",
     "Request",
     "Router",
+    "SchemaMismatchError",
     "ScriptedModel",
     "SubModel",
     "Turn",
+    "UnusableSchemaError",
     "Usage",
     "answer_guest",
     "ask_all",
+    "check_schema",
     "choose",
     "estimate_guest",
+    "is_model_name",
     "open_model",
+    "read_data",
     "scrub",
     "secret_values",
 ]

@@ -238,10 +238,15 @@ def _check_prompt(name: str, prompt: str, limits: CallLimits) -> None:
         )
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a text can be a model's name, and no address that a key would be sent to."""
+    return _MODEL_NAME.fullmatch(name) is not None
+
+
 def _check_model(name: str, model: str | None, limits: CallLimits) -> None:
     if model is None:
         return
-    if not _MODEL_NAME.fullmatch(model):
+    if not is_model_name(model):
         raise BadRequestError(f"{name}: this is not a model's name: {model[:100]!r}")
     if limits.models is not None and model not in limits.models:
         allowed = ", ".join(sorted(limits.models)) or "none but the default"

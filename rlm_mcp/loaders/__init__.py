@@ -4,6 +4,7 @@ from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
 from ._open import FORMATS, open_source
+from ._pattern import has_magic
 from ._roots import Roots
 from ._stream import from_stream
 from ._target import Target, open_target
@@ -22,6 +23,7 @@ __all__ = [
     "converted",
     "fetch",
     "from_stream",
+    "has_magic",
     "inline",
     "is_url",
     "open_source",

@@ -1,7 +1,19 @@
 """MCP: the tools over the spaces."""
 
 from ._app import App, make_app
+from ._once import Answered, answer_question
+from ._render import usage_text
 from ._serve import make_server, serve_stdio
 from ._tools import INSTRUCTIONS, TOOLS
 
-__all__ = ["INSTRUCTIONS", "TOOLS", "App", "make_app", "make_server", "serve_stdio"]
+__all__ = [
+    "INSTRUCTIONS",
+    "TOOLS",
+    "Answered",
+    "App",
+    "answer_question",
+    "make_app",
+    "make_server",
+    "serve_stdio",
+    "usage_text",
+]

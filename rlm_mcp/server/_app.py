@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from ..helpers._process import Helpers
 from ..lm import AGENT, HOW_TO_SET, Account, Budget, Calls, Router, SubModel, choose
 from ..loaders import Roots
+from ..recursion import Runs
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
 from ..space import Space, Spaces
@@ -33,6 +34,7 @@ class App:
         settings: what it was configured with.
         preparation: makes the sandbox ready, in the background.
         spaces: all spaces.
+        runs: the forks of recursive runs.
         roots: what may be read and written.
         calls: the way to the models that answer sub-LLM calls.
         model_name: who answers if a request does not say, in litellm's notation, or `agent`.
@@ -44,6 +46,7 @@ class App:
     settings: Settings
     preparation: Preparation
     spaces: Spaces
+    runs: Runs
     roots: Roots
     calls: Calls
     model_name: str
@@ -75,6 +78,7 @@ class App:
     async def close(self) -> None:
         """End every worker, and close the models and the store; may be called twice."""
         await self.suspended.close()
+        await self.runs.close()
         await self.calls.aclose()
         await self.spaces.close_all()
         await self.preparation.close()
@@ -119,6 +123,7 @@ def make_app(
         settings=settings,
         preparation=preparation,
         spaces=spaces,
+        runs=Runs(spaces),
         roots=roots,
         calls=Calls(
             model or Router(chosen, agents),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import BadRequestError
+from ..recursion import MAX_ITERATIONS, MAX_LLM_CALLS
 
 MAX_REPLY_CHARS = 20_000
 DEFAULT_REPLY_CHARS = 8_000
@@ -131,6 +132,24 @@ class AnswerSubLLM(_Arguments):
         Field(description="question id -> answer: text, or JSON where a schema is asked for"),
     ]
     cancel: Annotated[bool, Field(description="end the code that asks instead")] = False
+
+
+class SubRLM(_Arguments):
+    """Arguments of `sub_rlm`."""
+
+    question: Annotated[str, Field(description="what to find out, and the form of the answer")]
+    variables: Annotated[
+        list[str] | None, Field(description="names that it is about; left out: all")
+    ] = None
+    into: Annotated[str | None, Field(description="the variable that takes the answer")] = None
+    schema_: Annotated[
+        dict[str, Any] | None, Field(alias="schema", description="JSON Schema of the answer")
+    ] = None
+    max_iterations: Annotated[int, Field(ge=1, le=MAX_ITERATIONS)] = 20
+    max_llm_calls: Annotated[
+        int, Field(ge=1, le=MAX_LLM_CALLS, description="in all, the root model's own included")
+    ] = 50
+    model: Annotated[str | None, Field(description="another root model")] = None
 
 
 class SaveVariable(_Arguments):

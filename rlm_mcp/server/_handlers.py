@@ -25,6 +25,7 @@ from ..loaders import (
     run_command,
     scratch,
 )
+from ..recursion import ANSWER, Question
 from ..sandbox import Answer
 from ..space import WAITS, Space
 from . import _arguments as args
@@ -35,6 +36,7 @@ from ._progress import Progress
 from ._provenance import Provenance
 from ._questions_text import PEEKED, peeked
 from ._recording import Recording
+from ._recursion import hand_over, running
 from ._reply import Reply
 
 _COPY = "space:"
@@ -42,6 +44,8 @@ _COMMAND = "command:"
 _TABLES = {"parquet": "to_parquet", "arrow": "to_arrow"}
 """Formats that a helper process writes, since the guest has no library for them."""
 _TABLE_SUFFIXES = {".parquet": "parquet", ".feather": "arrow", ".arrow": "arrow"}
+ANSWER_CHARS = 6_000
+"""Of an answer in words that `sub_rlm` shows; more would crowd a context that it is to spare."""
 
 
 @dataclass
@@ -54,6 +58,8 @@ class Call:
         recording: what the call leaves in the record.
         questions: what the call asks the calling agent.
         stop: ends the code that it runs, in order, when it is set.
+        depth: of the recursive run whose code it runs, 0 outside of one.
+        stage: what that run's calls of models go through.
     """
 
     app: App
@@ -64,6 +70,8 @@ class Call:
     """Sub-LLM calls that code awaits, by the handle of the space it runs in."""
     questions: Questions = field(default_factory=Questions)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    depth: int = 0
+    stage: SubModel | None = None
 
     @property
     def usage(self) -> Usage:
@@ -86,7 +94,8 @@ class Call:
 
     def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        return self.recording.model(self.app.calls.model(self.app.account(space)))
+        own = self.stage or self.app.calls.model(self.app.account(space))
+        return self.recording.model(own)
 
     def left(self, space: Space) -> str:
         """What is left of the budgets of a space, and what is the matter, for the last line."""
@@ -254,6 +263,48 @@ async def answer_sub_llm(call: Call, given: args.AnswerSubLLM) -> Reply:
     """Hand in answers to what suspended code asks."""
     handle = given.space or call.app.settings.space
     return await call.app.suspended.answer(handle, given.answers, given.cancel)
+
+
+async def sub_rlm(call: Call, given: args.SubRLM) -> tuple[str, bool]:
+    """Let another model answer a question on a fork; the second value says whether it failed."""
+    into = None if given.into is None else args.check_name(given.into)
+    space = await call.space(given.space)
+    names = None if given.variables is None else tuple(given.variables)
+    question = Question(
+        given.question, given.schema_, given.model, given.max_iterations, given.max_llm_calls, names
+    )
+
+    async def work() -> tuple[str, bool]:
+        async with running(call, space, question) as (fork, result):
+            if not result.answered:
+                return render.run_text(result), True
+            if into is None:
+                shown = await _shown_answer(fork)
+            else:
+                shown = f"{into}: {(await hand_over(fork, space, into)).preview}"
+            return render.run_text(result, render.clean(shown)), False
+
+    task = asyncio.ensure_future(work())
+    stop = asyncio.ensure_future(call.stop.wait())
+    try:
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise BadRequestError("the run was stopped; its space is kept: spaces() lists it")
+        return task.result()
+    finally:
+        stop.cancel()
+        task.cancel()
+
+
+async def _shown_answer(fork: Space) -> str:
+    """A text as it is, as far as it fits; of other values a preview."""
+    shown = await fork.peek(target=ANSWER)
+    if shown.startswith("str "):
+        shown = await fork.peek(target=ANSWER, length=ANSWER_CHARS)
+    # The last line may name the next call, which is to be made in the fork.
+    head, line, last = shown.rpartition("\n")
+    call = f'peek("{ANSWER}"'
+    return head + line + last.replace(call, f'{call}, space="{fork.handle}"')
 
 
 async def save_variable(call: Call, given: args.SaveVariable) -> str:

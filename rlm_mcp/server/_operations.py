@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
 from ..space import Space
+from ._recursion import refuse_submit, sub_rlm
 from ._render import usage_text
 from ._symbols import find_symbols
 
@@ -73,4 +74,6 @@ OPERATIONS: dict[str, Operation] = {
     "sub_llm_estimate": sub_llm_estimate,
     "sub_llm_wait": sub_llm_wait,
     "symbols": symbols,
+    "sub_rlm": sub_rlm,
+    "submit": refuse_submit,
 }

@@ -56,9 +56,14 @@ class Recording:
         if action is not None and action not in _CHANGING:
             self._kind = None
 
-    def under(self, span: Span) -> Recording:
-        """What the parts of a part leave in the record: of a recursive run, or a step of it."""
-        part = Recording(usage=self._usage)
+    def under(self, span: Span, usage: Callable[[], Usage] | None = None) -> Recording:
+        """What the parts of a part leave in the record: of a recursive run, or a step of it.
+
+        Args:
+            span: of the part.
+            usage: what the part has spent so far; left out, what the call has.
+        """
+        part = Recording(usage=usage or self._usage)
         part.span = span
         return part
 

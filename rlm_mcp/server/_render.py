@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from ..lm import Budget, Usage
+from ..recursion import RunResult
 from ..space import Execution, Loaded, SpaceInfo, Variable
 from ..store import Commit, Spending
 
@@ -164,6 +165,28 @@ def loaded_text(
     lines += [f"note: {clean(note)}" for note in (*notes, *loaded.notes)]
     spent = f", {usage_text(usage)}{left}" if usage is not None else ""
     lines.append(f"[space {space}, {_seconds(loaded.seconds)}{spent}]")
+    return "\n".join(lines)
+
+
+def run_text(result: RunResult, answer: str = "") -> str:
+    """The reply to `sub_rlm`."""
+    lines = []
+    if result.best:
+        lines.append(f"NOT SUBMITTED ({result.why}); the best answer so far:")
+    elif not result.answered:
+        cause = f": {clean(str(result.error))}" if result.error else ""
+        lines.append(
+            f"NO ANSWER ({result.why}){cause}\nWhat was reached is in space {result.space}: "
+            f'spaces(action="info", space="{result.space}")'
+        )
+    if answer:
+        lines.append(answer)
+    parts = [f"run in space {result.space}", result.why]
+    parts.append(f"{result.iterations} iteration{'s' if result.iterations != 1 else ''}")
+    parts.append(_seconds(result.seconds))
+    if result.usage.calls:
+        parts.append(usage_text(result.usage))
+    lines.append(f"[{', '.join(parts)}]")
     return "\n".join(lines)
 
 

@@ -27,9 +27,9 @@ characters a call. 4. Verify before you answer.
 In the code: grep(pattern, target), search("words or a question", target), \
 lines(text, start, stop), chunks(text, size, by=), outline(code), \
 symbols(folder).callers(name), sub_llm(prompt, context=..., schema=a dataclass or list[...]), \
-sub_llm_map(prompts), await asub_llm(prompt), show_vars(); Out[n] has the full output of \
-execution n. cite(hit) put into a report's text becomes a note with path, lines and digest \
-when it is saved. \
+sub_llm_map(prompts), await asub_llm(prompt), sub_rlm(question, **variables) (a model works on a \
+fork), show_vars(); Out[n] has the full output of execution n. cite(hit) put into a report's text \
+becomes a note with path, lines and digest when it is saved. \
 There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
 and a space survives restarts."""
@@ -158,6 +158,16 @@ TOOLS: dict[str, ToolEntry] = {
             "Answer the questions that suspended code asks of you: all at once or some at a time, "
             "also from several subagents. When none is left the code goes on, and its result is "
             "the reply. answers={} shows what is open, or the result again.",
+        ),
+        _entry(
+            args.SubRLM,
+            handlers.sub_rlm,
+            "Hand a whole question to another model: it works on a fork of the space as you do, "
+            "with code and sub-LLM calls, until it submits an answer, which is stored in `into` "
+            "or shown. The space itself stays untouched; the fork is kept and named in the "
+            "reply. It may take minutes and many calls.",
+            asks=True,
+            open_world=True,
         ),
         _entry(
             args.SaveVariable,

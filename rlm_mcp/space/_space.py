@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ _LOST_AGAIN = (
 BUSY_SECONDS = 1.0
 """How long a peek waits for a busy space before it is answered from the last commit."""
 
-_COMMITTED = ("exec", "load", "ask")
+_COMMITTED = ("exec", "load", "ask", "begin")
 
 
 class Space:
@@ -208,6 +208,39 @@ class Space:
             f"sub-LLM calls into `{into}`", f"ask {into}", request, answer, cancel=cancel
         )
 
+    async def begin_run(self, source: int, size: int, names: Sequence[str] | None) -> Loaded:
+        """Make this fork ready for a recursive run.
+
+        Args:
+            source: descriptor of the pickled variables that are passed to it.
+            size: its bytes; 0 when there are none.
+            names: the variables that the question is about, `None` for all.
+
+        Returns:
+            Previews of the variables.
+
+        Raises:
+            BadRequestError: there is no such variable, or what is passed cannot be read.
+        """
+        request = {"op": "begin", "size": size, "names": None if names is None else list(names)}
+        return await self._set("the beginning of a run", "begin a run", request, source=source)
+
+    async def read_reply(self, text: str) -> dict[str, Any]:
+        """Take apart what a root model wrote, inside the sandbox; the space stays as it is.
+
+        Returns:
+            What `rlm_guest._reply.read` says, which may be forged.
+        """
+
+        async def run(cancel: asyncio.Event) -> dict[str, Any]:
+            guest = await self._keeper.ready()
+            request = {"op": "reply", "text": text}
+            result = await self._quick(guest, request, QUICK_SECONDS, cancel)
+            await self._keeper.back()
+            return result
+
+        return await self._operate("reading a reply", run)
+
     async def _set(
         self,
         doing: str,
@@ -229,7 +262,9 @@ class Space:
 
         return await self._operate(doing, run, cancel)
 
-    async def copy_to(self, other: Space, target: str, name: str) -> Loaded:
+    async def copy_to(
+        self, other: Space, target: str, name: str, *, format: str = "pickle"
+    ) -> Loaded:
         """Copy a value of this space into a variable of another.
 
         The value is pickled in this guest and unpickled in the other, never by the server.
@@ -238,13 +273,15 @@ class Space:
             other: the other space; this one too is possible.
             target: name or access path here.
             name: of the variable there.
+            format: `answer` from a run's space to the one that it was forked from: classes that
+                both have are referred to by name.
 
         Raises:
             BadRequestError: there is no such value, or it cannot be pickled.
         """
         descriptor = scratch_file()
         try:
-            size, _ = await self.save(target, target=descriptor, format="pickle", suffix="")
+            size, _ = await self.save(target, target=descriptor, format=format, suffix="")
             return await other.load(
                 name,
                 source=descriptor,

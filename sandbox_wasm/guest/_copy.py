@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
+from ._parallel import lookup
 from ._text import Source
 
 _READ = 32 << 20
@@ -16,22 +19,37 @@ class CopyError(Exception):
     """A value cannot be copied; the text says why."""
 
 
-def pickled(value: Any) -> bytes:
+def pickled(value: Any, known: Mapping[str, Any] = {}) -> bytes:
     """A value as bytes, with the classes and functions that it needs.
+
+    Args:
+        value: the value.
+        known: classes and functions that the other space has too, by name.
 
     Raises:
         CopyError: it holds something that is bound to this interpreter.
     """
     import cloudpickle
 
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        """Refers to what is known there by its name."""
+
+        def reducer_override(self, item: Any) -> Any:
+            if isinstance(item, type | FunctionType):
+                name = item.__name__
+                if known.get(name) is item:
+                    return lookup, (name,)
+            return super().reducer_override(item)
+
+    buffer = io.BytesIO()
     try:
-        data: bytes = cloudpickle.dumps(value)
+        Pickler(buffer).dump(value)
     except Exception as error:
         raise CopyError(
             f"a {type(value).__name__} cannot be copied ({type(error).__name__}: "
             f"{str(error)[:200]}); copy what it was made from, or fork the space"
         ) from None
-    return data
+    return buffer.getvalue()
 
 
 def export(variables: dict[str, Any]) -> tuple[bytes, list[str]]:

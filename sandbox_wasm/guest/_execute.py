@@ -17,6 +17,7 @@ from . import (
     _fit,
     _parallel,
     _preview,
+    _rlm,
     _top_level,
     _trace,
     _variables,
@@ -235,6 +236,8 @@ def _run(parts: list[CodeType], namespace: dict[str, Any]) -> tuple[Any, BaseExc
         result, caught = None, error
     if isinstance(caught, MemoryError):
         give_up_spare()
+    if caught is not None and _rlm.ended_by_submit(caught):
+        caught = None
     return result, caught
 
 

@@ -24,6 +24,8 @@ from . import (
     _parallel,
     _peek,
     _preview,
+    _reply,
+    _rlm,
     _save,
     _search,
     _sources,
@@ -66,6 +68,7 @@ HELPERS: dict[str, Any] = {
     "PmapError": _parallel.PmapError,
     "show_vars": show_vars,
     "SHOW_VARS": show_vars,
+    **_rlm.HELPERS,
 }
 
 
@@ -132,6 +135,8 @@ def _save_value(request: dict[str, Any]) -> dict[str, Any]:
         value = _peek.resolve(request["name"], NAMESPACE)
         if request["format"] == "pickle":
             return {"written": write_output([_copy.pickled(value)]), "format": "pickle"}
+        if request["format"] == "answer":
+            return {"written": write_output([_rlm.answer_pickled(value)]), "format": "answer"}
         value = _cite.report(value, request["format"], request["suffix"])
         chunks, used = _save.serialize(value, request["format"], request["suffix"])
         return {"written": write_output(chunks), "format": used}
@@ -177,6 +182,14 @@ def _import(request: dict[str, Any]) -> dict[str, Any]:
     return {"names": sorted(found)}
 
 
+def _begin(request: dict[str, Any]) -> dict[str, Any]:
+    return _rlm.begin(request, _execute.hidden(HELPERS))
+
+
+def _read_reply(request: dict[str, Any]) -> dict[str, Any]:
+    return _reply.read(request["text"])
+
+
 def _info(request: dict[str, Any]) -> dict[str, Any]:
     return {"variables": _variables.summary(NAMESPACE, request["limit"], _execute.hidden(HELPERS))}
 
@@ -204,6 +217,8 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "save": _save_value,
     "ask": _template,
     "info": _info,
+    "begin": _begin,
+    "reply": _read_reply,
     "pmap_items": _parallel.run,
     "export": _export,
     "import": _import,

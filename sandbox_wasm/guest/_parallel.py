@@ -41,6 +41,16 @@ def end() -> None:
     begin({})
 
 
+def at_start() -> dict[str, Any]:
+    """The variables that every fork of the running execution has, as a snapshot holds them."""
+    return _at_start
+
+
+def in_fork() -> bool:
+    """Whether this is a fork that carries out a part of a `pmap`."""
+    return _in_fork
+
+
 def pmap(
     function: Callable[[Any], Any],
     items: Iterable[Any],
@@ -71,10 +81,10 @@ def pmap(
         raise TypeError("pmap(function, items): the first argument must be a function")
     if on_error not in ("raise", "return"):
         raise ValueError("on_error must be 'raise' or 'return'")
-    sent = [_text(_dumps(item, "an item")) for item in items]
+    sent = [_text(dumps(item, "an item of pmap")) for item in items]
     if not sent:
         return []
-    shared = _text(_dumps((function, dict(_made_now(function))), "the function"))
+    shared = _text(dumps((function, dict(made_now(function))), "the function of pmap"))
     if len(shared) + sum(map(len, sent)) > MAX_BYTES:
         raise PmapError(
             "the items are over 30 MB: put the data into a variable in an earlier execution and "
@@ -100,6 +110,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     """In a fork: call the function for some of the items."""
     global _in_fork
     _in_fork = True
+    begin({name: value for name, value in _MAIN.items() if isinstance(value, type)})
     function, made = pickle.loads(base64.b64decode(request["shared"]))  # noqa: S301
     _MAIN.update(made)
     results: list[tuple[str, str]] = []
@@ -121,19 +132,19 @@ def _one(function: Callable[[Any], Any], item: str) -> tuple[str, str]:
         value = function(pickle.loads(base64.b64decode(item)))  # noqa: S301
         if isinstance(value, CoroutineType):
             value = asyncio.run(value)
-        return "value", _text(_dumps(value, "a result"))
+        return "value", _text(dumps(value, "a result of pmap", _MAIN))
     except Exception as error:
         described = _trace.describe(error, 1500)
         error.__traceback__ = error.__context__ = error.__cause__ = None
         try:
             error.add_note(described)
-            return "error", _text(_dumps(error, "an exception"))
+            return "error", _text(dumps(error, "an exception in pmap", _MAIN))
         except Exception:
             return "text", described
 
 
-def _made_now(function: Callable[[Any], Any]) -> Iterator[tuple[str, Any]]:
-    """The variables that a function needs and the forks do not have."""
+def made_now(function: Any) -> Iterator[tuple[str, Any]]:
+    """The variables that a function needs and the forks do not have; none of other values."""
     seen: set[str] = set()
     waiting: list[Any] = [function]
     while waiting:
@@ -172,8 +183,20 @@ def _function(
     return made
 
 
-def _dumps(value: Any, what: str) -> bytes:
+def dumps(value: Any, what: str, known: dict[str, Any] | None = None) -> bytes:
+    """A value as bytes for another fork.
+
+    Args:
+        value: the value.
+        what: it is, for the error.
+        known: classes that the other has too, by name; left out, those of `at_start`.
+
+    Raises:
+        PmapError: it cannot be pickled.
+    """
     import cloudpickle
+
+    there = _at_start if known is None else known
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         """Refers to what the forks have instead of copying it."""
@@ -184,10 +207,9 @@ def _dumps(value: Any, what: str) -> bytes:
                     marshal.dumps(item.__code__), item.__name__, item.__defaults__,
                     item.__kwdefaults__, item.__dict__,
                 )  # fmt: skip
-            known = _MAIN if _in_fork else _at_start
             name = getattr(item, "__name__", None)
-            if isinstance(item, type) and name is not None and known.get(name) is item:
-                return _lookup, (name,)
+            if isinstance(item, type) and name is not None and there.get(name) is item:
+                return lookup, (name,)
             return super().reducer_override(item)
 
     buffer = io.BytesIO()
@@ -195,12 +217,13 @@ def _dumps(value: Any, what: str) -> bytes:
         Pickler(buffer).dump(value)
     except Exception as error:
         raise PmapError(
-            f"{what} of pmap cannot be pickled ({type(error).__name__}: {str(error)[:200]})"
+            f"{what} cannot be pickled ({type(error).__name__}: {str(error)[:200]})"
         ) from None
     return buffer.getvalue()
 
 
-def _lookup(name: str) -> Any:
+def lookup(name: str) -> Any:
+    """What a pickle refers to by its name."""
     return _MAIN[name]
 
 

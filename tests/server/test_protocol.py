@@ -30,7 +30,7 @@ async def test_the_list_of_tools_fits_the_clients(connect: Connect, era: str) ->
         assert len(wire) < 12_000
         tools = {tool.name: tool for tool in listed.tools}
         assert {
-            "load_variable", "exec_code", "peek", "sub_llm", "save_variable", "spaces",
+            "load_variable", "exec_code", "peek", "sub_llm", "sub_rlm", "save_variable", "spaces",
         } <= tools.keys()  # fmt: skip
         for tool in listed.tools:
             assert tool.description
@@ -43,6 +43,7 @@ async def test_the_list_of_tools_fits_the_clients(connect: Connect, era: str) ->
             ("peek", True, False, False),
             ("exec_code", False, False, False),
             ("sub_llm", False, False, True),
+            ("sub_rlm", False, False, True),
             ("save_variable", False, True, False),
             ("spaces", False, True, False),
         ):
