@@ -3,6 +3,7 @@
 from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
+from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
 from ._roots import Roots
 from ._stream import from_stream
@@ -14,6 +15,7 @@ __all__ = [
     "Bundle",
     "Command",
     "Entry",
+    "Identity",
     "Origin",
     "Roots",
     "Target",
@@ -22,6 +24,8 @@ __all__ = [
     "converted",
     "fetch",
     "from_stream",
+    "difference",
+    "identify",
     "inline",
     "is_url",
     "open_source",

@@ -11,7 +11,7 @@ from ..lm import AGENT, HOW_TO_SET, SubModel, choose, open_model
 from ..loaders import Roots
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
-from ..space import Spaces
+from ..space import Spaces, Views
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
 from ._suspended import Suspended
@@ -94,7 +94,8 @@ def make_app(
     hint = "" if _is_listed(chosen, settings) else UNLISTED
     if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
         hint = UNSET
-    spaces = Spaces(store, preparation, settings.limits)
+    views = Views(store, roots, settings.cache / "lines")
+    spaces = Spaces(store, preparation, settings.limits, views)
     preparation.start()
     return App(
         settings=settings,

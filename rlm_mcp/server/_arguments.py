@@ -52,7 +52,7 @@ class LoadVariable(_Arguments):
         LoadFormat,
         Field(
             description="auto goes by the content and the name: tables become DataFrames, PDF a "
-            "list of pages, documents text; folder: an archive with its binary files"
+            "list of pages, documents text; folder: an archive with its binary files; view: a file that stays outside"
         ),
     ] = "auto"
     pattern: Annotated[

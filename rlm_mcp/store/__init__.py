@@ -5,6 +5,7 @@ from ._commits import Commit
 from ._history import Tidied
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
 from ._store import Opened, SpaceRow, Store, Writer
+from ._views import ViewRow
 
 __all__ = [
     "INTERRUPTED",
@@ -16,6 +17,7 @@ __all__ = [
     "SpanTable",
     "Store",
     "Tidied",
+    "ViewRow",
     "Writer",
     "faults",
 ]

@@ -40,6 +40,7 @@ from ._files import (
 )
 from ._locks import SpaceLock
 from ._spans import INTERRUPTED, SpanTable
+from ._views import ViewRows
 
 _log = logging.getLogger(__name__)
 _SPACES = (
@@ -129,6 +130,8 @@ class Store:
             ) from error
         self._path = home / "store.sqlite"
         self._database = Database(self._path, sync=sync)
+        self.views = ViewRows(self._database)
+        """Which files views stand for."""
         self._writers: dict[str, Writer] = {}
 
     # Spaces ------------------------------------------------------------------------------

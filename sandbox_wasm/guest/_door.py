@@ -12,8 +12,8 @@ from typing import Any
 
 import _host
 
-REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL, IMMORTAL = (
-    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C", b"M",
+REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL, IMMORTAL, VIEW = (
+    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C", b"M", b"V",
 )  # fmt: skip
 
 raw = _host.call

@@ -21,8 +21,10 @@ from . import (
     _peek,
     _preview,
     _save,
+    _slots,
     _trace,
     _variables,
+    _view,
 )
 from ._bulk import Input, write_output
 
@@ -49,6 +51,8 @@ HELPERS: dict[str, Any] = {
     "show": _figures.show,
     "pmap": _parallel.pmap,
     "PmapError": _parallel.PmapError,
+    "FileView": _view.FileView,
+    "ViewChangedError": _view.ViewChangedError,
     "show_vars": show_vars,
     "SHOW_VARS": show_vars,
 }
@@ -87,6 +91,20 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
     NAMESPACE[name] = value
     preview = _preview.preview(value)
     return {"preview": preview, "notes": notes, "replaced": replaced}
+
+
+def _make_view(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["name"]
+    if name in HELPERS:
+        return {"refused": f"`{name}` is the name of a helper; choose another name"}
+    try:
+        value, notes = _view.make(
+            request["id"], request["hint"], request["size"], request["format"]
+        )
+    except _view.ViewError as error:
+        return {"refused": str(error)}
+    NAMESPACE[name] = value
+    return {"preview": _preview.preview(value), "notes": notes}
 
 
 def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +183,7 @@ def _reseed() -> None:
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "exec": _exec,
     "load": _load_value,
+    "view": _make_view,
     "peek": _peek_value,
     "save": _save_value,
     "ask": _template,
@@ -208,6 +227,7 @@ def _functions() -> list[tuple[FunctionType, CodeType, Any, Any]]:
 def _carry_out() -> None:
     """Carry out one request of the host."""
     request = _door.request()
+    _slots.begin()
     try:
         if request.pop("reseed", False):
             _reseed()
@@ -263,6 +283,8 @@ def install(*, first: bool) -> dict[str, Any]:
         mend()
         _execute.tidy(NAMESPACE)
 
+    if not first:
+        _view.adopt()
     _figures.prepare()
     _execute.keep_entry(ENTRY, turn)
     # The artefact's own would end the interpreter after the turn.
