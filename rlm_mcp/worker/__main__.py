@@ -28,7 +28,7 @@ from ._files import GuestFiles
 from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ._layout import Layout, Run, unpack
-from ._lockdown import lock_down
+from ._lockdown import lock_down, size_and_mtime
 from ._memory import PAGE, Memory
 from ._pages import DirtyPages, compare_pages
 from ._wasi import GuestExitError
@@ -407,8 +407,7 @@ class _Worker:
     def _read_slot(self, descriptor: int, address: int, length: int, offset: int) -> bytes:
         """Read a part of a view's file; the answer also says what the file is like afterwards."""
         found = self._read(descriptor, address, length, offset)
-        info = os.fstat(descriptor)
-        return found + struct.pack("<Qq", info.st_size, info.st_mtime_ns)
+        return found + struct.pack("<qq", *size_and_mtime(descriptor))
 
     def _read(self, descriptor: int, address: int, length: int, offset: int) -> bytes:
         memory, done, is_ascii = self._guest.instance.memory, 0, True

@@ -134,5 +134,5 @@ def _fill(slot: int, offset: int, length: int) -> tuple[bytes, int, int]:
     buffer = bytes(max(length, _MIN))
     place = struct.pack("<IIIQ", slot, id(buffer) + _BYTES_HEADER, length, offset)
     answer = _door.raw(_door.VIEW + place)
-    read, _, size, mtime = struct.unpack("<I?Qq", answer)
+    read, _, size, mtime = struct.unpack("<I?qq", answer)
     return (buffer if read == len(buffer) else buffer[:read]), size, mtime
