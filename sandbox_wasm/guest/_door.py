@@ -12,8 +12,8 @@ from typing import Any
 
 import _host
 
-REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL, IMMORTAL, VIEW = (
-    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C", b"M", b"V",
+REQUEST, RESULT, ARM, DISARM, READ, WRITE, WIPE, CALL, IMMORTAL = (
+    b"N", b"R", b"A", b"Q", b"I", b"O", b"W", b"C", b"M",
 )  # fmt: skip
 
 raw = _host.call
@@ -33,6 +33,12 @@ def request() -> dict[str, Any]:
 def result(value: dict[str, Any]) -> None:
     """Hand in what this turn came to."""
     raw(RESULT + _dumps(value).encode())
+
+
+def answer(op: str, **fields: Any) -> dict[str, Any]:
+    """What the server says to a question; see `ask`. A refusal is in the field `refused`."""
+    found: dict[str, Any] = _loads(raw(CALL + _dumps({"op": op, **fields}).encode()))
+    return found
 
 
 def ask(op: str, **fields: Any) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def show_vars() -> None:
         print(f"{entry['name']}: {entry['brief']}")  # noqa: T201 - that is what it is for
 
 
+_slots.connect(_door.raw, _door.answer)
+
 HELPERS: dict[str, Any] = {
     "sub_llm": _llm.sub_llm,
     "sub_llm_map": _llm.sub_llm_map,

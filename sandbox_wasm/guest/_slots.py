@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from . import _door
-
+_READ, _WIPE = b"V", b"W"
 _BYTES_HEADER = sys.getsizeof(b"") - 1
 _MIN = 4096  # below this a bytes object may be one that the interpreter shares
 _SLOTS = 62  # of 64; the others are for what a search found, and to spare
@@ -37,7 +37,24 @@ class _Open:
         self.slot, self.size, self.mtime = slot, size, mtime
 
 
+def _no_host(*_arguments: Any, **_fields: Any) -> Any:
+    raise ViewError("a view can be read inside a space only")
+
+
 _opened: dict[str, _Open] = {}
+_raw: Callable[[bytes], bytes] = _no_host
+_answer: Callable[..., dict[str, Any]] = _no_host
+
+
+def connect(raw: Callable[[bytes], bytes], answer: Callable[..., dict[str, Any]]) -> None:
+    """Say how the host is reached.
+
+    Args:
+        raw: the door.
+        answer: asks the server.
+    """
+    global _raw, _answer
+    _raw, _answer = raw, answer
 
 
 def begin() -> None:
@@ -52,10 +69,9 @@ def ask(op: str, **fields: Any) -> dict[str, Any]:
         ViewChangedError: its file changed.
         ViewError: the server refused.
     """
-    try:
-        answer = _door.ask(op, **fields)
-    except _door.HostError as error:
-        raise ViewError(str(error)) from None
+    answer = _answer(op, **fields)
+    if "refused" in answer:
+        raise ViewError(answer["refused"])
     if "changed" in answer:
         raise ViewChangedError(answer["changed"])
     return answer
@@ -104,7 +120,7 @@ def read_found(size: int) -> bytes:
 def wipe(buffer: bytes) -> None:
     """Zero a buffer that is about to be dropped, so that it is no part of a commit."""
     if len(buffer) >= _MIN:
-        _door.raw(_door.WIPE + struct.pack("<II", id(buffer) + _BYTES_HEADER, len(buffer)))
+        _raw(_WIPE + struct.pack("<II", id(buffer) + _BYTES_HEADER, len(buffer)))
 
 
 def _open(id: str) -> _Open:
@@ -133,6 +149,6 @@ def _fill(slot: int, offset: int, length: int) -> tuple[bytes, int, int]:
     """Bytes at an offset, and the size and time of change of the file after they were read."""
     buffer = bytes(max(length, _MIN))
     place = struct.pack("<IIIQ", slot, id(buffer) + _BYTES_HEADER, length, offset)
-    answer = _door.raw(_door.VIEW + place)
+    answer = _raw(_READ + place)
     read, _, size, mtime = struct.unpack("<I?qq", answer)
     return (buffer if read == len(buffer) else buffer[:read]), size, mtime

@@ -223,6 +223,8 @@ class FileView:
             MemoryError: it does not fit; the text says what to do instead.
         """
         try:
+            if self.size > MAX_LEN:
+                raise MemoryError
             return _text.read_exactly(_Source(self), 0, self.size)
         except MemoryError:
             self._too_large()
@@ -362,12 +364,10 @@ class FileView:
         end = self.size
         if end and self.read(end - 1, end) == b"\n":
             end -= 1
-        while len(found) < count and (end > 0 or (end == 0 and self.size and not found)):
+        while len(found) < count and end >= 0 and self.size:
             at = self.line_start(end)
             found.append(self._line(at, end))
             end = at - 1
-            if end < 0:
-                break
         return found[::-1]
 
     def _line(self, begin: int, end: int) -> Any:
@@ -446,15 +446,18 @@ class FileView:
 
     def find(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """The offset at which a text first occurs, or -1."""
-        return _search().find(self, what, *self._range(start, stop))
+        found: int = _search().find(self, what, *self._range(start, stop))
+        return found
 
     def rfind(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """The offset at which a text occurs last, or -1."""
-        return _search().rfind(self, what, *self._range(start, stop))
+        found: int = _search().rfind(self, what, *self._range(start, stop))
+        return found
 
     def count(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """How often a text occurs, without overlap."""
-        return _search().count(self, what, *self._range(start, stop))
+        found: int = _search().count(self, what, *self._range(start, stop))
+        return found
 
     def __contains__(self, what: Any) -> bool:
         """Whether a text occurs."""
@@ -470,7 +473,8 @@ class FileView:
         As `re.finditer` over all of the text. One that reaches over lines is found if it has at
         most 1 MB.
         """
-        return _search().finditer(self, pattern, *self._range(start, stop))
+        found: Iterator[Any] = _search().finditer(self, pattern, *self._range(start, stop))
+        return found
 
     def findall(self, pattern: Any, start: int = 0, stop: int | None = None) -> list[Any]:
         """What matches a regular expression, as `re.findall` gives it."""

@@ -195,9 +195,9 @@ def _rows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator
 
 
 def _windows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
-    at = start
+    at, length = start, max(WINDOW, 2 * len(wanted))
     while at < stop:
-        data = view.read(at, min(at + WINDOW, stop))
+        data = view.read(at, min(at + length, stop))
         end = len(data)
         if at + end < stop:
             # What is found does not overlap with itself, so the next window begins after it.
