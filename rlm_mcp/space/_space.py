@@ -208,7 +208,9 @@ class Space:
             "op": "view", "name": name, "id": row.id, "size": row.size, "hint": named,
             "format": format,
         }  # fmt: skip
-        return await self._set(f"a load of `{name}`", f"load {name}", request)
+        loaded = await self._set(f"a load of `{name}`", f"load {name}", request)
+        self._views.index_lines(row)
+        return loaded
 
     async def ask(
         self,

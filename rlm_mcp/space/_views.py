@@ -60,7 +60,7 @@ class Views:
         self._searches = asyncio.Semaphore(available_cores())
 
     async def add(self, path: str, named: str, descriptor: int) -> ViewRow:
-        """Make a view of an open file and begin to count its lines.
+        """Make a view of an open file.
 
         Args:
             path: of the file, absolute and with links resolved.
@@ -74,8 +74,11 @@ class Views:
             row = await asyncio.to_thread(self._pin, path, named, descriptor)
         except OSError as error:
             raise SourceError(f"{named!r} cannot be read: {error.strerror}.") from None
-        self._index_soon(row)
         return row
+
+    def index_lines(self, row: ViewRow) -> None:
+        """Count the lines of a view in the background, unless that is done."""
+        self._index_soon(row)
 
     async def answer(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Answer what guest code asks; the fields may be an attacker's.
@@ -90,10 +93,8 @@ class Views:
             "view_find": self._find,
             "view_refresh": self._refresh,
         }[fields["op"]]
-        id = fields.get("id")
         try:
-            row = await asyncio.to_thread(self._row, id)
-            return await operation(row, fields)
+            return await operation(fields)
         except _ChangedError as error:
             return {"changed": str(error)}
         except RlmError as error:
@@ -110,29 +111,25 @@ class Views:
 
     # What is asked -------------------------------------------------------------------------
 
-    async def _open(self, row: ViewRow, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _open(self, fields: dict[str, Any]) -> dict[str, Any]:
         slot = _number(fields, "slot", MAX_SLOTS - 1)
-        descriptor = await asyncio.to_thread(self._checked, row)
-        handed = Handed(descriptor, slot)
+        _, descriptor = await asyncio.to_thread(self._row_and_file, fields)
         info = os.fstat(descriptor)
-        found = {"size": row.size, "actual": info.st_size, "mtime": info.st_mtime_ns}
-        return WithFile(found, handed)
+        found = {"actual": info.st_size, "mtime": info.st_mtime_ns}
+        return WithFile(found, Handed(descriptor, slot))
 
-    async def _index(self, row: ViewRow, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _index(self, fields: dict[str, Any]) -> dict[str, Any]:
         slot = _number(fields, "slot", MAX_SLOTS - 1)
-        blocks = row.size // BLOCK
-        path = self._index_path(row)
-        if await asyncio.to_thread(_entries, path) < blocks:
+        row, descriptor = await asyncio.to_thread(self._row_and_index, fields)
+        if descriptor is None:
             await asyncio.shield(self._index_soon(row))
-        try:
-            descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            descriptor = scratch_file()  # no whole block
-        with contextlib.suppress(OSError):
-            os.utime(descriptor)
-        return WithFile({"blocks": blocks, "block": BLOCK}, Handed(descriptor, slot))
+            _, descriptor = await asyncio.to_thread(self._row_and_index, fields)
+        if descriptor is None:
+            raise SourceError("the index of lines is gone again; try once more")
+        return WithFile({"block": BLOCK}, Handed(descriptor, slot))
 
-    async def _refresh(self, row: ViewRow, _fields: dict[str, Any]) -> dict[str, Any]:
+    async def _refresh(self, fields: dict[str, Any]) -> dict[str, Any]:
+        row = await asyncio.to_thread(self._row, fields)
         descriptor = await asyncio.to_thread(self._opened, row)
         try:
             found = await asyncio.to_thread(difference, _identity(row), descriptor)
@@ -144,11 +141,12 @@ class Views:
         self._index_soon(new)
         return {"id": new.id, "size": new.size, "grown": found in ("same", "grown")}
 
-    async def _find(self, row: ViewRow, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _find(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Lines that match, in a file for the guest to read: `line:offset:text` as ripgrep has it.
 
         Line numbers and offsets count from `begin`.
         """
+        row = await asyncio.to_thread(self._row, fields)
         slot = _number(fields, "slot", MAX_SLOTS - 1)
         begin = _number(fields, "begin", row.size)
         end = _number(fields, "end", row.size)
@@ -165,8 +163,6 @@ class Views:
             f"--max-columns={MAX_LINE}", f"--max-count={most}",
             f"--regex-size-limit={_REGEX_LIMIT}", f"--dfa-size-limit={_REGEX_LIMIT}",
         ]  # fmt: skip
-        if fields.get("count") is True:
-            arguments.append("--count")
         arguments += ["-e", pattern, "--"]
         descriptor = await asyncio.to_thread(self._checked, row)
         output = scratch_file()
@@ -210,11 +206,33 @@ class Views:
 
     # Files ---------------------------------------------------------------------------------
 
-    def _row(self, id: object) -> ViewRow:
+    def _row(self, fields: dict[str, Any]) -> ViewRow:
+        id = fields.get("id")
         row = self._rows.get(id) if isinstance(id, str) and _ID.fullmatch(id) else None
         if row is None:
             raise SourceError("there is no such view; load the file again with load_variable")
         return row
+
+    def _row_and_file(self, fields: dict[str, Any]) -> tuple[ViewRow, int]:
+        row = self._row(fields)
+        return row, self._checked(row)
+
+    def _row_and_index(self, fields: dict[str, Any]) -> tuple[ViewRow, int | None]:
+        """The index of a view's lines, open, or `None` if it is not there yet."""
+        row = self._row(fields)
+        wanted = row.size // BLOCK * _ENTRY
+        if not wanted:
+            return row, scratch_file()
+        try:
+            descriptor = os.open(self._index_path(row), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return row, None
+        if os.fstat(descriptor).st_size < wanted:
+            os.close(descriptor)
+            return row, None
+        with contextlib.suppress(OSError):
+            os.utime(descriptor)  # what was used is not removed
+        return row, descriptor
 
     def _pin(self, path: str, named: str, descriptor: int) -> ViewRow:
         """The row of a file as it is now: the one it has, one grown from it, or a new one."""

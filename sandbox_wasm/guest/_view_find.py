@@ -421,6 +421,12 @@ def grep(
         ended = row.start + len(row.data) < view.size
         text = _searchable(view, row.data + b"\n" if ended else row.data)
         length = len(text) - 1 if ended else len(text)
+        if length <= _LONG and not context and type(text) is str and text.isascii():
+            # The way of nearly all lines, in few steps: thousands of hits are ordinary.
+            first = wanted.search(text)
+            if first is not None and (at := first.start()) <= length:
+                yield Hit(where, row.number, text[:length].removesuffix("\r"), row.start + at)
+            continue
         offsets = _Offsets(text, row.start, view._encoding == "utf-8")
         for match in wanted.finditer(text):
             if match.start() > length:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ._call import Call, Shown, quoted
@@ -132,7 +133,7 @@ def _find(view: FileView, call: Call) -> str:
             room -= size
             shown += 1
             printed = hit.line + len(hit.after)
-    except (ValueError, RecursionError, OverflowError) as error:
+    except (re.error, RecursionError, OverflowError, ValueError) as error:
         raise PeekError(
             f"find={_wanted(call)} is no regular expression: {error}; "
             "put a backslash before ( ) [ ] { } . * + ? ^ $ | to mean the character"
