@@ -26,6 +26,7 @@ from ._common import HEADER, Row, temporary_folder
 
 SECTIONS = {
     "A session": ("startup", "space", "roundtrip", "load"),
+    "Larger than memory": ("views",),
     "Sub-LLM calls": ("async_calls",),
     "The transactional space": ("fork", "commit", "open", "stop", "pmap", "disk"),
 }

@@ -209,7 +209,8 @@ class Space:
             "format": format,
         }  # fmt: skip
         loaded = await self._set(f"a load of `{name}`", f"load {name}", request)
-        self._views.index_lines(row)
+        if format != "bytes":
+            self._views.index_lines(row)
         return loaded
 
     async def ask(

@@ -28,6 +28,8 @@ MAX_PATTERN = 64 << 10
 MAX_LINE = 4096
 """Bytes of a line that a search hands over; of a longer one it says where it is."""
 MAX_FOUND = 1 << 31
+MAX_AHEAD = 64 << 30
+"""Bytes of a file whose lines are counted before anyone asks: a minute of reading (a guess)."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _KEPT_DAYS = 30
 _REGEX_LIMIT = "50M"
@@ -77,8 +79,10 @@ class Views:
         return row
 
     def index_lines(self, row: ViewRow) -> None:
-        """Count the lines of a view in the background, unless that is done."""
-        self._index_soon(row)
+        """Count the lines of a view in the background, unless it is so large that only whoever
+        asks for a line by number should pay for that."""
+        if row.size < MAX_AHEAD:
+            self._index_soon(row)
 
     async def answer(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Answer what guest code asks; the fields may be an attacker's.

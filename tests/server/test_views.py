@@ -358,5 +358,5 @@ async def test_a_view_is_of_one_file(agent: Agent, work: Path) -> None:
     (work / "empty.txt").write_text("")
     assert "(empty)" in await view(agent, "empty.txt", "empty")
     assert "=> (0, '', [], [], -1, None)" in await agent.run(
-        "empty.size, empty[:5], list(empty), list(grep('', empty)), empty.find('x'), empty.search('x')"
+        "v = empty\nv.size, v[:5], list(v), list(grep('', v)), v.find('x'), v.search('x')"
     )
