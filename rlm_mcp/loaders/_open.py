@@ -89,9 +89,7 @@ def open_source(
     )
 
 
-def _stays_outside(
-    fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None
-) -> bool:
+def _stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
     if view_bytes is None or format not in _VIEWED:
         return False
     if format == "view" or size > max_bytes:

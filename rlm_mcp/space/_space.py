@@ -126,9 +126,7 @@ class Space:
                 if fields.get("op") != PMAP:
                     return await answer(fields)
                 forks = self._with_views(answer)
-                return await run_pmap(
-                    fields, lambda: keeper.read_only(head), forks, seconds, clock
-                )
+                return await run_pmap(fields, lambda: keeper.read_only(head), forks, seconds, clock)
 
             try:
                 result = await self._turn(guest, request, clock, cancel, answer_all)

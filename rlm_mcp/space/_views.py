@@ -334,8 +334,12 @@ class Views:
             try:
                 arguments = [str(begin), str(end)]
                 status = await run_helper("_count", arguments, source=descriptor, output=output)
-                unchanged = difference(_identity(row), descriptor) in ("same", "grown")
-                if status or not unchanged or os.fstat(output).st_size != end * _ENTRY:
+                found = await asyncio.to_thread(difference, _identity(row), descriptor)
+                if (
+                    status
+                    or found not in ("same", "grown")
+                    or os.fstat(output).st_size != end * _ENTRY
+                ):
                     raise SourceError("the lines of the file could not be counted; try again")
                 await asyncio.to_thread(os.fsync, output)
                 part.rename(path)

@@ -372,6 +372,16 @@ def test_a_file_that_became_shorter_is_noticed(host: Host) -> None:
         view[500:600]
 
 
+def test_a_view_that_an_older_version_made_gets_the_methods_of_this_one(host: Host) -> None:
+    new = made(host, "some text")
+    older = type("FileView", (), {"__module__": FileView.__module__})()
+    older.__dict__.update(vars(new))
+    assert not _view.is_view(older)
+    _view.adopt()
+    assert _view.is_view(older)
+    assert older[:4] == "some"
+
+
 def test_what_the_host_refuses_is_raised(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     view = made(host, "x")
     _slots.begin()
