@@ -152,8 +152,8 @@ class Views:
         """
         row = await asyncio.to_thread(self._row, fields)
         slot = _number(fields, "slot", MAX_SLOTS - 1)
-        begin = _number(fields, "begin", row.size)
         end = _number(fields, "end", row.size)
+        begin = _number(fields, "begin", end)
         most = _number(fields, "most", MAX_FOUND)
         pattern = fields.get("pattern")
         if not isinstance(pattern, str) or not _is_plain(pattern):
