@@ -250,7 +250,8 @@ async def test_guest_code_cannot_name_a_file(agent: Agent, work: Path) -> None:
     # What is asked of a view that exists is bounded, and patterns are no options.
     for wrong in (
         "slot=-1", "slot=64", "slot='1'", "begin=-1", "end=10**30", "begin=0.5", "most=None",
-        "begin=9, end=3", "pattern=5", "pattern='a\\nb'", "pattern='é'", "pattern='x' * 70000", "pattern='\\0'",
+        "begin=9, end=3", "pattern=5", "pattern='a\\nb'", "pattern='é'",
+        "pattern='x' * 70000", "pattern='\\0'",
     ):  # fmt: skip
         code = (
             "import _host, json\n"
