@@ -251,11 +251,14 @@ class _Guest:
         """Map again all that was written; a new instance would find none of its pages mapped.
 
         Returns:
-            Whether that is possible: only the kernel can say what was written.
+            Whether that is possible: only the kernel can say what was written, and only a new
+            instance is smaller.
         """
         if self._instance is None or not self._worker.dirty.exact:
             return False
         memory = self._instance.memory
+        if memory.size > self._size:
+            return False  # a memory never shrinks, and what it grew by would be missing later
         pieces = [
             piece
             for start, count in self._worker.dirty.candidates(memory)
