@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rlm_mcp.lm import ScriptedModel
 from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
@@ -347,8 +348,21 @@ async def test_a_view_is_saved_and_asked_about_as_what_it_holds(agent: Agent, wo
     assert (work / "copy.log").read_text() == text
     reply = await agent.call("exec_code", code="chunks(log)")
     assert "view.parts(n)" in reply.text
-    reply = await agent.call("sub_llm", prompt="What is {{log}}?", into="answer")
-    assert reply.failed
+
+
+async def test_a_model_is_asked_about_what_a_view_holds(connect: Connect, work: Path) -> None:
+    (work / "note.txt").write_text("what the file says")
+    with (work / "huge.txt").open("wb") as file:
+        file.write(b"text\n" * 2000)
+        file.truncate(200 << 20)
+    async with connect(ScriptedModel(lambda request: f"<{request.prompt.text}>")) as agent:
+        await view(agent, "note.txt", "note")
+        await view(agent, "huge.txt", "huge")
+        reply = await agent.call("sub_llm", prompt="Sum up: {{note}}", into="answer")
+        assert not reply.failed, reply.text
+        assert "=> '<Sum up: what the file says>'" in await agent.run("answer")
+        error = await agent.fails("sub_llm", prompt="Sum up: {{huge}}", into="answer")
+        assert "pass slices of it" in error
 
 
 async def test_a_view_is_of_one_file(agent: Agent, work: Path) -> None:
