@@ -28,6 +28,7 @@ SECTIONS = {
     "A session": ("startup", "space", "roundtrip", "load"),
     "Sub-LLM calls": ("sub_llm", "async_calls"),
     "Finding": ("search",),
+    "Larger than memory": ("views",),
     "The transactional space": ("fork", "commit", "open", "stop", "pmap", "disk"),
 }
 NAMES = [name for names in SECTIONS.values() for name in names]

@@ -36,6 +36,7 @@ _NAMES = {
     "running": ("RLM_MCP_RUNNING", int),
     "history": ("RLM_MCP_HISTORY", int),
     "history_mb": ("RLM_MCP_HISTORY_MB", int),
+    "view_mb": ("RLM_MCP_VIEW_MB", int),
     "durability": ("RLM_MCP_DURABILITY", str),
     "record": ("RLM_MCP_RECORD", str),
     "record_mb": ("RLM_MCP_RECORD_MB", int),

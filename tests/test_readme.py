@@ -71,7 +71,7 @@ def test_every_flag_of_serve_is_named_beside_its_variable() -> None:
 def test_the_defaults_of_the_settings_are_those_of_the_code() -> None:
     limits = Limits()
     defaults = {row[2]: row[3] for row in rows("Settings")}
-    for key in ("memory_mb", "running", "history", "history_mb"):
+    for key in ("memory_mb", "view_mb", "running", "history", "history_mb"):
         assert defaults[key] == str(getattr(limits, key)), key
     assert defaults["durability"] == ("sync" if limits.sync else "background")
 

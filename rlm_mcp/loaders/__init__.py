@@ -3,6 +3,7 @@
 from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
+from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
 from ._pattern import has_magic
 from ._roots import Roots
@@ -15,15 +16,18 @@ __all__ = [
     "Bundle",
     "Command",
     "Entry",
+    "Identity",
     "Origin",
     "Roots",
     "Target",
     "UrlRules",
     "convert",
     "converted",
+    "difference",
     "fetch",
     "from_stream",
     "has_magic",
+    "identify",
     "inline",
     "is_url",
     "open_source",

@@ -39,7 +39,7 @@ class Bundle:
     Args:
         fd: the descriptor; for a single file that of the file itself.
         entries: what lies in it, in the order of the names.
-        kind: whether it is one file or a folder's.
+        kind: whether it is one file or a folder's; `view` for a file that is to stay outside.
         origin: where it comes from.
         skipped: how many files were left out, by reason.
         notes: what the caller should know besides, in sentences.
@@ -47,11 +47,12 @@ class Bundle:
         hint: a name whose ending tells the format; the origin's path if it is empty.
         charset: the encoding of text that the source declared.
         pattern: which members, should it turn out to be an archive.
+        path: of a view's file, absolute and with links resolved.
     """
 
     fd: int
     entries: list[Entry]
-    kind: Literal["file", "folder"]
+    kind: Literal["file", "folder", "view"]
     origin: Origin
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Bundle:
     hint: str = ""
     charset: str | None = None
     pattern: str | None = None
+    path: str = ""
     _opened: os.stat_result | None = field(default=None, repr=False)
 
     @property
@@ -109,6 +111,11 @@ def file_bundle(fd: int, info: os.stat_result, path: str) -> Bundle:
         Origin(path, info.st_size, info.st_mtime),
         _opened=info,
     )
+
+
+def view_bundle(fd: int, info: os.stat_result, named: str, path: str) -> Bundle:
+    """A bundle of one open file that is not to be read in whole; it takes the descriptor over."""
+    return Bundle(fd, [], "view", Origin(named, info.st_size, info.st_mtime), path=path)
 
 
 def inline(value: Any) -> Bundle:

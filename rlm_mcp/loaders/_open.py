@@ -7,7 +7,7 @@ import re
 import stat
 
 from ..errors import BadRequestError, SourceError
-from ._bundle import Bundle, Origin, file_bundle
+from ._bundle import Bundle, Origin, file_bundle, view_bundle
 from ._folder import Pack, Walk, pack_folder, take_spare
 from ._ignore import rules_above
 from ._pattern import Pattern, has_magic, split_glob
@@ -16,10 +16,14 @@ from ._roots import Roots
 FORMATS = (
     "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
     "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
-    "folder",
+    "folder", "view",
 )  # fmt: skip
 _BINARY = frozenset({"bytes", "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "sqlite"})
 """Formats for which the files of a folder that are not text are kept."""
+_VIEWED = ("auto", "text", "bytes", "lines", "jsonl", "csv", "tsv", "view")
+"""Formats of which a view can take the place."""
+_HEAD_BYTES = 8192
+"""In which text has no NUL, and what is compressed nearly always has one."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -31,6 +35,7 @@ def open_source(
     format: str = "auto",
     pattern: str | None = None,
     max_bytes: int,
+    view_bytes: int | None = None,
 ) -> Bundle:
     """Open a file, a folder or a glob.
 
@@ -43,6 +48,8 @@ def open_source(
         format: one of `FORMATS`; with those of binary files a folder's are kept.
         pattern: which files of a folder or an archive.
         max_bytes: how much may be loaded.
+        view_bytes: the size above which a file whose format is left open becomes a view, as does
+            one that cannot be loaded; without it there are no views.
 
     Raises:
         BadRequestError: an argument cannot be used.
@@ -59,13 +66,17 @@ def open_source(
                 "folder as the source."
             )
         base, below = split_glob(source)
+        _refuse_view(format)
         # In a glob, as opposed to pattern=, a name without a slash means its folder alone.
         return _open_folder(source, base, roots, format, Pattern("./" + below), max_bytes)
     fd, info = roots.open(source)
     if stat.S_ISDIR(info.st_mode):
         os.close(fd)
+        _refuse_view(format)
         chosen = Pattern(pattern) if pattern is not None else None
         return _open_folder(source, source, roots, format, chosen, max_bytes)
+    if pattern is None and _stays_outside(fd, info.st_size, format, max_bytes, view_bytes):
+        return view_bundle(fd, info, source, roots.resolve(source).real)
     if info.st_size <= max_bytes:
         bundle = file_bundle(fd, info, source)
         bundle.pattern = pattern
@@ -73,8 +84,26 @@ def open_source(
     os.close(fd)
     raise SourceError(
         f"{source!r} has {info.st_size:,} bytes; at most {max_bytes:,} fit into this space. Load a "
-        "part of it that was cut out into a file, or give the space more (RLM_MCP_MEMORY_MB)."
+        "part of it that was cut out into a file, look at it with format='view', or give the space "
+        "more (RLM_MCP_MEMORY_MB)."
     )
+
+
+def _stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
+    if view_bytes is None or format not in _VIEWED:
+        return False
+    if format == "view" or size > max_bytes:
+        return True
+    if format != "auto" or size <= view_bytes:
+        return False
+    # Archives, documents and databases are of use only as what they hold.
+    head = os.pread(fd, _HEAD_BYTES, 0)
+    return b"\0" not in head and not head.startswith(b"%PDF")
+
+
+def _refuse_view(format: str) -> None:
+    if format == "view":
+        raise BadRequestError("A view is of one file: name a file, or leave format= out.")
 
 
 def _check_scheme(source: str) -> None:

@@ -12,12 +12,14 @@ from ._guest import (
     Guest,
     LostError,
     State,
+    WithFile,
     refuse_calls,
     scratch_file,
 )
+from ._helper import run_helper, search_program
 from ._pool import WorkerPool
 from ._prepare import Preparation
-from ._process import WorkerDiedError, WorkerProcess
+from ._process import Handed, WorkerDiedError, WorkerProcess
 from ._read import text_of
 
 __all__ = [
@@ -30,17 +32,21 @@ __all__ = [
     "Changes",
     "Clock",
     "Guest",
+    "Handed",
     "Layout",
     "LostError",
     "Preparation",
     "Run",
     "State",
     "StopPoint",
+    "WithFile",
     "WorkerDiedError",
     "WorkerPool",
     "WorkerProcess",
     "refuse_calls",
+    "run_helper",
     "scratch_file",
+    "search_program",
     "text_of",
     "unpack",
 ]

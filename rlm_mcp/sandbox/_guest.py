@@ -16,7 +16,7 @@ from ..errors import SandboxError
 from ..worker._channel import MAX_BODY
 from ..worker._interrupt import StopPoint
 from ..worker._memory import PAGE, WASM_PAGE
-from ._process import WorkerDiedError, WorkerProcess
+from ._process import Handed, WorkerDiedError, WorkerProcess
 from ._read import BIG_JSON, read_object, text_of
 
 GRACE_SECONDS = 1.0
@@ -85,6 +85,19 @@ class LostError(Exception):
         super().__init__(cause)
         self.cause = cause
         self.stray = stray
+
+
+class WithFile(dict[str, Any]):
+    """An answer that hands the guest an open file to read parts of.
+
+    Args:
+        fields: the answer itself.
+        handed: the file; closed by whoever takes the answer.
+    """
+
+    def __init__(self, fields: dict[str, Any], handed: Handed) -> None:
+        super().__init__(fields)
+        self.handed = handed
 
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -193,7 +206,7 @@ class Guest:
         clock = seconds if isinstance(seconds, Clock) else Clock(seconds)
         calls = 0
 
-        async def answer_call(body: bytes) -> bytes:
+        async def answer_call(body: bytes) -> tuple[bytes, Handed | None]:
             nonlocal calls
             calls += 1
             if calls > THROTTLE_AFTER:
@@ -212,7 +225,7 @@ class Guest:
             data = json.dumps(refused if reply is None else reply).encode()
             if len(data) > MAX_BODY:
                 data = json.dumps({"refused": "the answer is over 64 MB: ask for less"}).encode()
-            return data
+            return data, reply.handed if isinstance(reply, WithFile) else None
 
         self._worker.answer_call = answer_call
         header: dict[str, Any] = {"t": "turn", "check": check}

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,26 @@ _log = logging.getLogger(__name__)
 START_SECONDS = 60
 """Until a worker must have said that it is ready; it takes 0.3 s, more on a loaded machine."""
 
-AnswerCall = Callable[[bytes], Coroutine[Any, Any, bytes]]
+AnswerCall = Callable[[bytes], Coroutine[Any, Any, tuple[bytes, "Handed | None"]]]
+
+
+@dataclass
+class Handed:
+    """An open file that goes to the guest with an answer. Whoever holds it closes it.
+
+    Args:
+        descriptor: of the file, for reading.
+        slot: by which number the guest knows it.
+    """
+
+    descriptor: int
+    slot: int
+
+    def close(self) -> None:
+        """Close the descriptor here; may be called twice."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class WorkerDiedError(Exception):
@@ -41,7 +61,7 @@ class WorkerProcess:
         self._write_lock = asyncio.Lock()
         self._dead = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        self._calls: set[asyncio.Future[bytes]] = set()
+        self._calls: set[asyncio.Future[tuple[bytes, Handed | None]]] = set()
         self._answering: asyncio.Task[None] | None = None
         self.answer_call: AnswerCall | None = None
         """Answers what guest code asks of the server during a turn."""
@@ -242,18 +262,26 @@ class WorkerProcess:
         self._calls.add(call)
         self._answering = asyncio.create_task(self._answer(call))
 
-    async def _answer(self, call: asyncio.Future[bytes]) -> None:
+    async def _answer(self, call: asyncio.Future[tuple[bytes, Handed | None]]) -> None:
         # A task of its own, which nobody cancels: a guest that gets no answer waits for ever.
+        handed: Handed | None = None
         try:
-            answer = await call
+            answer, handed = await call
         except asyncio.CancelledError:
             answer = b'{"refused": "the execution was stopped while it waited"}'
         except Exception:
             _log.exception("a call of the guest could not be answered")
             answer = b'{"refused": "the server failed to answer; see its log"}'
         self._calls.clear()
-        with contextlib.suppress(OSError):
-            await self._send({"t": "answer"}, answer)
+        try:
+            header: Header = {"t": "answer"}
+            if handed is not None:
+                header["slot"] = handed.slot
+            with contextlib.suppress(OSError):
+                await self._send(header, answer, [handed.descriptor] if handed else ())
+        finally:
+            if handed is not None:
+                handed.close()
         self._answering = None
 
     async def _send(

@@ -14,7 +14,7 @@ from ..loaders import Roots
 from ..recursion import Runs
 from ..sandbox import Cache, Preparation
 from ..settings import Settings
-from ..space import Space, Spaces
+from ..space import Space, Spaces, Views
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
 from ._suspended import Suspended
@@ -117,7 +117,8 @@ def make_app(
     hint = "" if _is_listed(chosen, settings) else UNLISTED
     if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
         hint = UNSET
-    spaces = Spaces(store, preparation, settings.limits)
+    views = Views(store, roots, settings.cache / "lines")
+    spaces = Spaces(store, preparation, settings.limits, views)
     preparation.start()
     return App(
         settings=settings,

@@ -19,7 +19,7 @@ MAX_ANSWERS = 10_000
 LoadFormat = Literal[
     "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
     "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
-    "folder",
+    "folder", "view",
 ]  # fmt: skip
 SaveFormat = Literal[
     "auto", "text", "bytes", "json", "jsonl", "csv", "tsv", "md", "html", "xlsx", "png", "svg",
@@ -53,7 +53,8 @@ class LoadVariable(_Arguments):
         LoadFormat,
         Field(
             description="auto goes by the content and the name: tables become DataFrames, PDF a "
-            "list of pages, documents text; folder: an archive with its binary files"
+            "list of pages, documents text; folder: an archive with its binary files; view: a "
+            "file that stays outside"
         ),
     ] = "auto"
     pattern: Annotated[

@@ -141,6 +141,15 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
         bundle.close()
         raise
     with bundle:
+        if bundle.kind == "view":
+            loaded = await space.load_view(
+                name,
+                path=bundle.path,
+                named=bundle.origin.path,
+                source=bundle.fd,
+                format=given.format,
+            )
+            return render.loaded_text(name, loaded, space.handle, {}, bundle.notes)
         chosen = given.format if given.format != "auto" else bundle.format
         if bundle.format == "columns":
             chosen = bundle.format
@@ -190,6 +199,7 @@ def _open(app: App, given: args.LoadVariable) -> Bundle:
         format=given.format,
         pattern=given.pattern,
         max_bytes=app.settings.limits.memory_mb << 20,
+        view_bytes=app.settings.limits.view_bytes,
     )
 
 

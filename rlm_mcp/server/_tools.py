@@ -115,8 +115,8 @@ TOOLS: dict[str, ToolEntry] = {
             "file, a folder (becomes a dict of path -> text by the rules of .gitignore), a glob "
             'such as "logs/*.log", an http(s) URL, or space:OTHER/NAME; or value: inline text or '
             "JSON. PDF, Office, HTML, e-mail, SQLite, Parquet, archives and more are parsed. Only "
-            "files under an allowed folder. The reply is a preview: type, size, shape, head "
-            "and tail, and what was left out.",
+            "files under an allowed folder. Text too large for memory becomes a view, which stays "
+            "outside. The reply is a preview: type, size, shape, head and tail, what was left out.",
             open_world=True,
         ),
         _entry(

@@ -3,6 +3,7 @@
 from ._space import Space
 from ._spaces import SpaceInfo, Spaces, check_handle, new_handle
 from ._values import WAITS, Change, Execution, Limits, Loaded, Suspension, Variable
+from ._views import Views
 
 __all__ = [
     "WAITS",
@@ -15,6 +16,7 @@ __all__ = [
     "Spaces",
     "Suspension",
     "Variable",
+    "Views",
     "check_handle",
     "new_handle",
 ]

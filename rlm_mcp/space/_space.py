@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import time
@@ -28,6 +29,7 @@ from ._keeper import Keeper
 from ._pmap import run_pmap
 from ._results import KEPT, execution_of, label_of, texts_of, variables_of, why_lost
 from ._values import WAITS, Execution, Limits, Loaded, Suspension, Variable
+from ._views import VIEW_OPERATIONS, Views
 
 _T = TypeVar("_T")
 
@@ -42,7 +44,7 @@ _LOST_AGAIN = (
 BUSY_SECONDS = 1.0
 """How long a peek waits for a busy space before it is answered from the last commit."""
 
-_COMMITTED = ("exec", "load", "ask", "begin")
+_COMMITTED = ("exec", "load", "view", "ask", "begin")
 
 
 class Space:
@@ -57,6 +59,7 @@ class Space:
         preparation: offers workers.
         limits: that bound it.
         guest_id: names the code that this server puts into guests.
+        views: answers what guests ask about views; without it there are none.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Space:
         preparation: Preparation,
         limits: Limits,
         guest_id: str,
+        views: Views | None = None,
     ) -> None:
         self.handle = handle
         self.last_used = time.monotonic()
@@ -76,6 +80,7 @@ class Space:
         self._store = store
         self._writer = writer
         self._limits = limits
+        self._views = views
         self._lock = asyncio.Lock()
         self._keeper = Keeper(handle, store, writer, preparation, limits, guest_id)
         self._lost = 0
@@ -121,9 +126,8 @@ class Space:
             async def answer_all(fields: dict[str, Any]) -> dict[str, Any]:
                 if fields.get("op") != PMAP:
                     return await answer(fields)
-                return await run_pmap(
-                    fields, lambda: keeper.read_only(head), answer, seconds, clock
-                )
+                forks = self._with_views(answer)
+                return await run_pmap(fields, lambda: keeper.read_only(head), forks, seconds, clock)
 
             try:
                 result = await self._turn(guest, request, clock, cancel, answer_all)
@@ -184,6 +188,35 @@ class Space:
             "origin": origin,
         }  # fmt: skip
         return await self._set(f"a load of `{name}`", f"load {name}", request, answer, source)
+
+    async def load_view(
+        self, name: str, *, path: str, named: str, source: int, format: str
+    ) -> Loaded:
+        """Set a variable to a view of a file, which stays where it is.
+
+        Args:
+            name: of the variable.
+            path: of the file, absolute and with links resolved.
+            named: how the caller named it.
+            source: descriptor of it.
+            format: as the caller asked for it.
+
+        Raises:
+            SourceError: the file cannot be read.
+            RlmError: the space cannot run anything now.
+        """
+        if self._views is None:
+            raise BadRequestError("this space has no views")
+        row = await self._views.add(path, named, source)
+        now = datetime.datetime.now(datetime.UTC)
+        request: dict[str, Any] = {
+            "op": "view", "name": name, "id": row.id, "size": row.size, "hint": named,
+            "format": format, "time": now.isoformat(timespec="seconds"),
+        }  # fmt: skip
+        loaded = await self._set(f"a load of `{name}`", f"load {name}", request)
+        if format != "bytes":
+            self._views.index_lines(row)
+        return loaded
 
     async def ask(
         self,
@@ -358,7 +391,12 @@ class Space:
         guest = await self._keeper.read_only(row.head.id)
         try:
             for request in requests:
-                result = await guest.turn(request, seconds=QUICK_SECONDS, source=source)
+                result = await guest.turn(
+                    request,
+                    seconds=QUICK_SECONDS,
+                    answer=self._with_views(refuse_calls),
+                    source=source,
+                )
                 if "refused" in result:
                     raise BadRequestError(text_of(result["refused"], KEPT))
         except (LostError, WorkerDiedError) as error:
@@ -587,7 +625,7 @@ class Space:
             request,
             seconds=seconds,
             cancel=cancel,
-            answer=answer,
+            answer=self._with_views(answer),
             waits=WAITS,
             source=source,
             target=target,
@@ -595,6 +633,17 @@ class Space:
         )
         self._keeper.reseed = False
         return result
+
+    def _with_views(self, answer: Answer) -> Answer:
+        """Answer what guests ask about views, whatever the turn is for."""
+        views = self._views
+
+        async def answer_all(fields: dict[str, Any]) -> dict[str, Any]:
+            if views is not None and fields.get("op") in VIEW_OPERATIONS:
+                return await views.answer(fields)
+            return await answer(fields)
+
+        return answer_all
 
     async def _quick(
         self,

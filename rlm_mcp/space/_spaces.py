@@ -16,6 +16,7 @@ from ..store import Commit, SpaceRow, Store
 from ._space import Space
 from ._upgrade import guest_id
 from ._values import Limits
+from ._views import Views
 
 _log = logging.getLogger(__name__)
 _HANDLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -49,12 +50,20 @@ class Spaces:
         store: where they are kept.
         preparation: offers workers.
         limits: that bound them.
+        views: answers what their guests ask about views; without it there are none.
     """
 
-    def __init__(self, store: Store, preparation: Preparation, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        preparation: Preparation,
+        limits: Limits,
+        views: Views | None = None,
+    ) -> None:
         self.store = store
         self.limits = limits
         self._preparation = preparation
+        self._views = views
         self._guest_id = guest_id(ARTEFACT.module, guest_version())
         self._open: dict[str, Space] = {}
         self._closed: set[str] = set()
@@ -135,7 +144,9 @@ class Spaces:
                 handle, image.path, image.digest, image.size, image.stop, self._guest_id,
             )  # fmt: skip
         writer = await asyncio.to_thread(self.store.hold, handle)
-        space = Space(handle, self.store, writer, self._preparation, self.limits, self._guest_id)
+        space = Space(
+            handle, self.store, writer, self._preparation, self.limits, self._guest_id, self._views
+        )
         self._open[handle] = space
         return space
 
@@ -250,6 +261,8 @@ class Spaces:
         async with self._lock:
             spaces, self._open = list(self._open.values()), {}
             await asyncio.gather(*(space.close() for space in spaces))
+        if self._views is not None:
+            await self._views.close()
         if self._tidying is not None:
             await asyncio.wait([self._tidying])
         await asyncio.to_thread(self.store.close)

@@ -39,6 +39,8 @@ class Limits:
         history: how many commits of a space are kept.
         history_mb: how many MiB of commits of a space are kept.
         sync: whether a reply waits until its commit survives the loss of power.
+        view_mb: MiB of a file above which it stays outside, as a view; half of `memory_mb` if
+            that is less.
     """
 
     memory_mb: int = 2048
@@ -48,6 +50,12 @@ class Limits:
     history: int = 100
     history_mb: int = 2048
     sync: bool = False
+    view_mb: int = 256
+
+    @property
+    def view_bytes(self) -> int:
+        """Bytes of a file above which it becomes a view."""
+        return min(self.view_mb, self.memory_mb // 2) << 20
 
 
 @dataclass(frozen=True)

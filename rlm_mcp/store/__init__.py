@@ -6,6 +6,7 @@ from ._commits import Commit
 from ._history import Tidied
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
 from ._store import Opened, SpaceRow, Store, Writer
+from ._views import ViewRow
 
 __all__ = [
     "INTERRUPTED",
@@ -20,6 +21,7 @@ __all__ = [
     "Spending",
     "Store",
     "Tidied",
+    "ViewRow",
     "Writer",
     "faults",
 ]

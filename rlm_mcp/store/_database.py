@@ -93,7 +93,25 @@ CREATE INDEX spans_by_space ON spans (space, size);
 CREATE INDEX spans_running ON spans (space) WHERE status = 'running';
 """
 
-_UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS)
+_VIEWS = """
+CREATE TABLE views (
+    id TEXT PRIMARY KEY,
+    lineage TEXT NOT NULL,
+    path BLOB NOT NULL,
+    named TEXT NOT NULL,
+    inode TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    head TEXT NOT NULL,
+    tail TEXT NOT NULL,
+    made REAL NOT NULL,
+    used REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX views_by_path ON views (path, made);
+CREATE INDEX views_by_use ON views (used);
+"""
+
+_UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS, _VIEWS)
 """What brings a store from each version to the next, from an empty file on."""
 VERSION = len(_UPGRADES)
 """Of the schema. A store of a later version is refused; an older one is upgraded here."""

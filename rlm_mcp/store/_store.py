@@ -41,6 +41,7 @@ from ._files import (
 )
 from ._locks import SpaceLock
 from ._spans import INTERRUPTED, SpanTable
+from ._views import ViewRows
 
 _log = logging.getLogger(__name__)
 _SPACES = (
@@ -134,6 +135,8 @@ class Store:
         self._path = home / "store.sqlite"
         self._database = Database(self._path, sync=sync)
         self.answers = Answers(self._database)
+        self.views = ViewRows(self._database)
+        """Which files views stand for."""
         self._writers: dict[str, Writer] = {}
 
     # Spaces ------------------------------------------------------------------------------

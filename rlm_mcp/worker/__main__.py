@@ -28,7 +28,7 @@ from ._files import GuestFiles
 from ._instance import Instance
 from ._interrupt import Interrupter, StopPoint, find_stop_point, make_immortal
 from ._layout import Layout, Run, unpack
-from ._lockdown import lock_down
+from ._lockdown import lock_down, size_and_mtime
 from ._memory import PAGE, Memory
 from ._pages import DirtyPages, compare_pages
 from ._wasi import GuestExitError
@@ -48,6 +48,8 @@ _CHECKED = b"{}"
 _ROOM = 4 << 20
 """Bytes that the memory can still grow by where there is room for another turn without a look."""
 _ASCII_STEP = 1 << 20
+MAX_SLOTS = 64
+"""Files of views that a guest has open during a turn."""
 _IOV_MAX = 512
 
 
@@ -69,6 +71,8 @@ class _Guest:
         self._mono = 0
         self.input = -1
         self.output = -1
+        self.slots: dict[int, int] = {}
+        """Descriptors of files that the guest reads parts of, by the number it chose."""
 
     @property
     def instance(self) -> Instance:
@@ -165,6 +169,16 @@ class _Guest:
             if descriptor >= 0:
                 os.close(descriptor)
         self.input = self.output = -1
+        for descriptor in self.slots.values():
+            os.close(descriptor)
+        self.slots.clear()
+
+    def keep(self, slot: int, descriptor: int) -> None:
+        """Take a file that the guest asked for; it is open until the turn ends."""
+        before = self.slots.pop(slot, -1)
+        if before >= 0:
+            os.close(before)
+        self.slots[slot] = descriptor
 
     def arm(self) -> None:
         """Let an interrupt reach the code that the guest is about to run."""
@@ -237,11 +251,14 @@ class _Guest:
         """Map again all that was written; a new instance would find none of its pages mapped.
 
         Returns:
-            Whether that is possible: only the kernel can say what was written.
+            Whether that is possible: only the kernel can say what was written, and only a new
+            instance is smaller.
         """
         if self._instance is None or not self._worker.dirty.exact:
             return False
         memory = self._instance.memory
+        if memory.size > self._size:
+            return False  # a memory never shrinks, and what it grew by would be missing later
         pieces = [
             piece
             for start, count in self._worker.dirty.candidates(memory)
@@ -278,7 +295,7 @@ class _Worker:
         self.result: bytes | None = None
         self._guest = _Guest(self)
         self._work: queue.SimpleQueue[tuple[Header, bytes, list[int]]] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Header, bytes, list[int]]] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Serve until the server closes the channel."""
@@ -297,7 +314,7 @@ class _Worker:
             if kind == "interrupt":
                 self._guest_wake()
             elif kind == "answer":
-                self._answers.put(body)
+                self._answers.put((header, body, descriptors))
             else:
                 self._work.put((header, body, descriptors))
 
@@ -351,7 +368,7 @@ class _Worker:
         kind, body = frame[:1], frame[1:]
         try:
             return self._answer(kind, body)
-        except (struct.error, IndexError, OverflowError, OSError):
+        except (struct.error, IndexError, KeyError, OverflowError, OSError):
             return None
 
     def _answer(self, kind: bytes, body: bytes) -> bytes | None:
@@ -376,16 +393,30 @@ class _Worker:
             if len(body) > MAX_BODY:
                 return b'{"refused": "the call is over 64 MB: send less at once"}'
             self.channel.send({"t": "call"}, body)
-            return self._answers.get()
+            header, answer, descriptors = self._answers.get()
+            for descriptor in descriptors:
+                guest.keep(int(header["slot"]), descriptor)
+            return answer
+        elif kind == b"V":
+            slot, address, length, offset = struct.unpack("<IIIQ", body)
+            return self._read_slot(guest.slots[slot], address, length, offset)
         else:
             return None
         return b""
 
     def _read_input(self, address: int, length: int, offset: int) -> bytes:
+        return self._read(self._guest.input, address, length, offset)
+
+    def _read_slot(self, descriptor: int, address: int, length: int, offset: int) -> bytes:
+        """Read a part of a view's file; the answer also says what the file is like afterwards."""
+        found = self._read(descriptor, address, length, offset)
+        return found + struct.pack("<qq", *size_and_mtime(descriptor))
+
+    def _read(self, descriptor: int, address: int, length: int, offset: int) -> bytes:
         memory, done, is_ascii = self._guest.instance.memory, 0, True
         while done < length:
             part = min(_ASCII_STEP, length - done)
-            read = memory.read_file(self._guest.input, offset + done, address + done, part)
+            read = memory.read_file(descriptor, offset + done, address + done, part)
             if is_ascii:
                 is_ascii = memory.read(address + done, read).isascii()
             done += read

@@ -18,18 +18,24 @@ import platform
 import resource
 import struct
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # prctl and seccomp: include/uapi/linux/prctl.h, seccomp.h, filter.h
 _PR_SET_NO_NEW_PRIVS, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 4, 22, 2
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _LOAD, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
 _CLONE_THREAD = 0x00010000
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 # Landlock: include/uapi/linux/landlock.h; the numbers are the same on every architecture.
-_LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
+_LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 445, 446, 1
+_BENEATH = 1
+EXECUTE, READ, LIST = 1 << 0, 1 << 2, 1 << 3
+"""Rights over a file or what lies in a folder."""
 _LANDLOCK_FILES = {1: 13, 2: 14, 3: 15, 4: 15}
 """How many rights over files each version knows; 16 from version 5 on."""
 
@@ -52,6 +58,12 @@ _ALLOWED = {
     "set_robust_list": (273, 99), "rseq": (334, 293), "exit": (60, 93), "exit_group": (231, 94),
     "getrlimit": (97, 163), "sysinfo": (99, 179), "uname": (63, 160), "getrusage": (98, 165),
 }  # fmt: skip
+_PROGRAM_CALLS = {
+    # what the dynamic loader and a program in Rust need to start, besides
+    "execve": (59, 221), "openat": (257, 56), "newfstatat": (262, 79), "statx": (332, 291),
+    "access": (21, None), "arch_prctl": (158, None), "set_tid_address": (218, 96),
+    "getcwd": (79, 17),
+}  # fmt: skip
 _CLONE, _CLONE3, _FCNTL = (56, 220), (435, 435), (72, 25)
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Others lock or lease files, or
@@ -64,8 +76,69 @@ def lock_down() -> list[str]:
     Returns:
         The walls that took hold: `landlock`, `seccomp`, `rlimits`.
     """
+    return _lock_down({resource.RLIMIT_FSIZE: 16 << 30}, (), ())
+
+
+def lock_down_program(program: Path, source: int, *, max_output: int, max_memory: int) -> list[str]:
+    """Give up every right but to become a program that reads one open file.
+
+    The program may be executed, its libraries read, and the file opened again by its descriptor
+    (to map it). It gets no sockets, no other files, and makes no processes.
+
+    Args:
+        program: to be executed next.
+        source: descriptor of the file.
+        max_output: bytes of a file that it may write to.
+        max_memory: bytes of memory of its own.
+
+    Returns:
+        The walls that took hold.
+    """
+    rules: list[tuple[str | int, int]] = [(str(program), EXECUTE | READ), (source, READ)]
+    rules += [(folder, READ | LIST) for folder in ("/lib", "/lib64", "/usr/lib", "/usr/lib64")]
+    rules.append(("/etc/ld.so.cache", READ))
+    rules += [(str(path), EXECUTE | READ) for path in _loaders()]
+    limits = {resource.RLIMIT_FSIZE: max_output, resource.RLIMIT_DATA: max_memory}
+    return _lock_down(limits, rules, _PROGRAM_CALLS)
+
+
+def size_and_mtime(descriptor: int) -> tuple[int, int]:
+    """The bytes of an open file and when it was last changed, in nanoseconds since the epoch.
+
+    The C library's `fstat` may take a system call that can also look at paths, which a process
+    that is locked down does not have; the plain one it has.
+
+    Raises:
+        OSError: there is no such descriptor.
+    """
+    try:
+        info = os.fstat(descriptor)
+    except PermissionError:
+        column = 0 if platform.machine() == "x86_64" else 1
+        # struct stat: st_size at 48, st_mtim at 88, on both architectures
+        found = ctypes.create_string_buffer(144)
+        if _libc.syscall(_ALLOWED["fstat"][column], descriptor, found) != 0:
+            raise
+        seconds, part = struct.unpack_from("<qq", found.raw, 88)
+        return struct.unpack_from("<q", found.raw, 48)[0], seconds * 1_000_000_000 + part
+    return info.st_size, info.st_mtime_ns
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it ends."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+
+
+def _loaders() -> list[Path]:
+    return [path for folder in ("/lib64", "/lib") for path in Path(folder).glob("ld-*.so.*")]
+
+
+def _lock_down(
+    limits: dict[int, int], rules: Iterable[tuple[str | int, int]], more: Iterable[str]
+) -> list[str]:
     walls = []
-    for resource_kind, limit in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 16 << 30)):
+    for resource_kind, limit in ({resource.RLIMIT_CORE: 0} | limits).items():
         resource.setrlimit(resource_kind, (limit, limit))
     walls.append("rlimits")
     if sys.platform != "linux":
@@ -73,14 +146,14 @@ def lock_down() -> list[str]:
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return walls
-    if _landlock():
+    if _landlock(rules):
         walls.append("landlock")
-    if _seccomp():
+    if _seccomp(more):
         walls.append("seccomp")
     return walls
 
 
-def _landlock() -> bool:
+def _landlock(allowed: Iterable[tuple[str | int, int]]) -> bool:
     version = _libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), _LANDLOCK_VERSION)
     if version < 1:
         return False
@@ -93,9 +166,27 @@ def _landlock() -> bool:
     if handle < 0:
         return False
     try:
+        for place, rights in allowed:
+            _allow(handle, place, rights)
         return bool(_libc.syscall(_LANDLOCK_RESTRICT, handle, 0) == 0)
     finally:
         os.close(handle)
+
+
+def _allow(handle: int, place: str | int, rights: int) -> None:
+    """Except a path, or what a descriptor is open on, from a ruleset."""
+    if isinstance(place, int):
+        rule = struct.pack("<Qi", rights, place)
+        _libc.syscall(_LANDLOCK_ADD, handle, _BENEATH, rule, 0)
+        return
+    try:
+        descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # one of several places where a system may keep its libraries
+    try:
+        _allow(handle, descriptor, rights)
+    finally:
+        os.close(descriptor)
 
 
 class _Program(ctypes.Structure):
@@ -104,12 +195,13 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def _seccomp() -> bool:
+def _seccomp(more: Iterable[str]) -> bool:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         return False
     column = 0 if machine == "x86_64" else 1
     allowed = [numbers[column] for numbers in _ALLOWED.values()]
+    allowed += [_PROGRAM_CALLS[name][column] for name in more]
     program = _program(
         _ARCHITECTURES[machine],
         sorted(number for number in allowed if number is not None),

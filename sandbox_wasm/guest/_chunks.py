@@ -14,6 +14,7 @@ from ._kinds import base_of
 from ._lines import as_text, is_text, plain
 from ._sources import name_of
 from ._tokens import tokens
+from ._view import is_view
 
 KINDS = ("lines", "paragraphs", "headings", "functions", "tokens", "chars")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
@@ -64,6 +65,8 @@ def chunks(
         raise ValueError(f"by={by!r}: use {', '.join(map(repr, KINDS))}")
     if size < 1 or not 0 <= overlap < size:
         raise ValueError(f"size={size}, overlap={overlap}: size must be above overlap, both >= 0")
+    if is_view(target):
+        raise TypeError("a view is too large for a list of chunks: use view.parts(n), or a slice")
     of = name_of(target) or ""
     if by in ("headings", "functions"):
         if overlap:

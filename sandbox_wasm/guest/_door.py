@@ -35,6 +35,12 @@ def result(value: dict[str, Any]) -> None:
     raw(RESULT + _dumps(value).encode())
 
 
+def answer(op: str, **fields: Any) -> dict[str, Any]:
+    """What the server says to a question; see `ask`. A refusal is in the field `refused`."""
+    found: dict[str, Any] = _loads(raw(CALL + _dumps({"op": op, **fields}).encode()))
+    return found
+
+
 def ask(op: str, **fields: Any) -> dict[str, Any]:
     """Ask the server and wait for its answer.
 

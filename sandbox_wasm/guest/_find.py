@@ -19,6 +19,8 @@ from ._lines import (
 )
 from ._render import short
 from ._sources import name_of
+from ._view import is_view
+from ._view_find import grep as grep_view
 
 _LONG = 2_000  # a longer line is kept as an excerpt around the match
 
@@ -26,7 +28,7 @@ _LONG = 2_000  # a longer line is kept as an excerpt around the match
 def documents(target: Any) -> Iterator[tuple[str | int, Any]]:
     """The texts of a target with their names: "" for a text, else a path or an index."""
     base: Any = base_of(target)
-    if is_text(target):
+    if is_text(target) or is_view(target):
         yield "", target
     elif base is dict:
         for key, value in dict.items(target):
@@ -35,7 +37,7 @@ def documents(target: Any) -> Iterator[tuple[str | int, Any]]:
         yield from enumerate(base.__iter__(target))
     else:
         raise TypeError(
-            "the target must be a str, bytes, a list of str or a dict of path to str, "
+            "the target must be a str, bytes, a view, a list of str or a dict of path to str, "
             f"not {type_name(type(target))}"
         )
 
@@ -49,14 +51,26 @@ def grep(
 ) -> Hits:
     """Find the lines that match a regular expression, as a list of `Hit(where, line, text, start)`.
 
-    The target is a str, bytes, a list of str or a dict of path to str; `where` is the path, the
-    index or "". A line counts once, however often it matches; in a line of more than 2,000
-    characters each match counts, and `text` is an excerpt.
+    The target is a str, bytes, a view, a list of str or a dict of path to str; `where` is the
+    path, the index or "". A line counts once, however often it matches; in a line of more than
+    2,000 characters each match counts, and `text` is an excerpt.
     """
     hits = Hits()
     of = name_of(target) or ""
     cache: dict[bool, re.Pattern[Any]] = {}
     for where, value in documents(target):
+        if is_view(value):
+            flags = re.IGNORECASE if ignore_case else 0
+            left = max_hits - len(hits)
+            found = grep_view(
+                pattern, value, where, context=context, flags=flags, expect=left + 1, of=of
+            )
+            for hit in found:
+                if len(hits) >= max_hits:
+                    hits.complete = False
+                    return hits
+                hits.append(hit)
+            continue
         if not is_text(value):
             raise TypeError(
                 f"grep searches text; the value at {short(where, 80)} is {type_name(type(value))}: "
@@ -86,6 +100,8 @@ def lines(text: Any, start: int = 1, stop: int | None = None) -> list[str]:
 
     A negative `start` counts from the end: `lines(text, -5)` is the last five.
     """
+    if is_view(text):
+        return _view_lines(text, start, stop)
     if base_of(text) in (list, tuple):
         text = "\n".join(text)
     if not is_text(text):
@@ -103,3 +119,9 @@ def lines(text: Any, start: int = 1, stop: int | None = None) -> list[str]:
     if rows[-1] == "":
         rows.pop()
     return [row.removesuffix("\r") for row in rows]
+
+
+def _view_lines(view: Any, start: int, stop: int | None) -> list[str]:
+    first = start - 1 if start > 0 else start or 0
+    last = None if stop is None or stop == -1 else stop if stop >= 0 else stop + 1
+    return [as_text(row) for row in view.lines[first:last]]

@@ -28,10 +28,12 @@ from . import (
     _rlm,
     _save,
     _search,
+    _slots,
     _sources,
     _symbols,
     _trace,
     _variables,
+    _view,
 )
 from ._bulk import Input, write_output
 
@@ -45,6 +47,8 @@ def show_vars() -> None:
     for entry in _variables.summary(NAMESPACE, 200, _execute.hidden(HELPERS)):
         print(f"{entry['name']}: {entry['brief']}")  # noqa: T201 - that is what it is for
 
+
+_slots.connect(_door.raw, _door.answer)
 
 HELPERS: dict[str, Any] = {
     "sub_llm": _llm.sub_llm,
@@ -66,6 +70,8 @@ HELPERS: dict[str, Any] = {
     "show": _figures.show,
     "pmap": _parallel.pmap,
     "PmapError": _parallel.PmapError,
+    "FileView": _view.FileView,
+    "ViewChangedError": _view.ViewChangedError,
     "show_vars": show_vars,
     "SHOW_VARS": show_vars,
     **_rlm.HELPERS,
@@ -120,6 +126,22 @@ def _note_source(name: str, value: Any, request: dict[str, Any]) -> None:
             digests = bytes.fromhex(_door.ask("source_digests")["sha256"])
     entries = [(path, offset, length) for path, offset, length in request["entries"]]
     _sources.remember(name, value, origin, entries, digests)
+
+
+def _make_view(request: dict[str, Any]) -> dict[str, Any]:
+    name = request["name"]
+    if name in HELPERS:
+        return {"refused": f"`{name}` is the name of a helper; choose another name"}
+    try:
+        value, notes = _view.make(
+            request["id"], request["hint"], request["size"], request["format"]
+        )
+    except _view.ViewError as error:
+        return {"refused": str(error)}
+    NAMESPACE[name] = value
+    origin = {"path": request["hint"], "time": request["time"]}
+    _sources.remember(name, value, origin, [(request["hint"], 0, request["size"])], b"")
+    return {"preview": _preview.preview(value), "notes": notes}
 
 
 def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
@@ -213,6 +235,7 @@ def _reseed() -> None:
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "exec": _exec,
     "load": _load_value,
+    "view": _make_view,
     "peek": _peek_value,
     "save": _save_value,
     "ask": _template,
@@ -258,6 +281,7 @@ def _functions() -> list[tuple[FunctionType, CodeType, Any, Any]]:
 def _carry_out() -> None:
     """Carry out one request of the host."""
     request = _door.request()
+    _slots.begin()
     try:
         if request.pop("reseed", False):
             _reseed()
@@ -313,6 +337,8 @@ def install(*, first: bool) -> dict[str, Any]:
         mend()
         _execute.tidy(NAMESPACE)
 
+    if not first:
+        _view.adopt()
     _figures.prepare()
     _execute.keep_entry(ENTRY, turn)
     # The artefact's own would end the interpreter after the turn.

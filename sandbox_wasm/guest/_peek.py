@@ -16,6 +16,8 @@ from ._peek_find import find_in_items, find_in_text
 from ._peek_items import items_of
 from ._peek_text import show_chars, show_lines
 from ._preview import preview
+from ._view import is_view
+from ._view_show import peek_view
 
 __all__ = ["PeekError", "peek", "resolve"]
 
@@ -73,6 +75,8 @@ def _cited(citation: Citation, call: Call) -> str:
 
 
 def _reply(value: Any, call: Call) -> str:
+    if is_view(value):
+        return peek_view(value, call) or _preview(value, call, True)
     items = None if is_text(value) else items_of(value)
     if items is not None:
         if call.find is not None:

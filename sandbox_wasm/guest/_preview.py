@@ -17,6 +17,8 @@ from ._preview_object import describe_class, describe_function, describe_object
 from ._preview_table import describe_array, describe_frame
 from ._preview_text import describe_text
 from ._render import brief, short
+from ._view import is_view
+from ._view_show import describe_view
 
 
 def preview(value: object, max_chars: int = 2_500) -> str:
@@ -48,6 +50,8 @@ def _describe(value: Any, room: int) -> list[str]:
         return describe_function(value)
     if issubclass(kind, type):
         return describe_class(value, room)
+    if is_view(value):
+        return describe_view(value, room)
     return describe_object(value, room)
 
 

@@ -38,8 +38,8 @@ def describe_text(value: Any, is_str: bool, room: int) -> list[str]:
         about = "" if size <= _COUNTED else "about "
         count = breaks + (0 if _cut(value, size - 1, size) == "\n" else 1)
         out[0] += f", {about}{plural(count, 'line')}, ~{plural(tokens_of(sampled, size), 'token')}"
-        odd = _odd_text(sampled, windows, breaks, size)
-    if kind := _looks_like(_cut(value, 0, 400), _cut(value, max(0, size - 20), size)):
+        odd = odd_text(sampled, windows, breaks, size)
+    if kind := looks_like(_cut(value, 0, 400), _cut(value, max(0, size - 20), size)):
         out.append(f"looks like {kind}")
     if odd:
         out.append("odd: " + "; ".join(odd))
@@ -67,7 +67,8 @@ def _breaks(value: Any, windows: list[str], size: int) -> int:
     return round(sum(row.count("\n") for row in windows) * size / (len(windows) * _WINDOW))
 
 
-def _odd_text(sampled: str, windows: list[str], breaks: int, size: int) -> list[str]:
+def odd_text(sampled: str, windows: list[str], breaks: int, size: int) -> list[str]:
+    """What a reader should know before trusting a text, going by a sample."""
     odd = []
     rows = [row for window in windows for row in window.split("\n")]
     longest = max(map(len, rows))
@@ -90,7 +91,8 @@ def _odd_text(sampled: str, windows: list[str], breaks: int, size: int) -> list[
     return odd
 
 
-def _looks_like(head: str, tail: str) -> str:
+def looks_like(head: str, tail: str) -> str:
+    """The format that both ends speak for, or nothing."""
     start, end = head.lstrip(" \t\r\n\ufeff"), tail.rstrip()
     for magic, name in _MAGIC.items():
         if head.startswith(magic):

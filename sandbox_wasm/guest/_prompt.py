@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ._view import is_view
+
 MAX_CONTEXT_CHARS = 20_000_000  # the host refuses more than this in bytes; say it before sending
 MAX_ATTACHED_BYTES = 30_000_000
 """Of all attachments of a prompt; the host refuses more. Providers take less, mostly 20 MB."""
@@ -110,6 +112,13 @@ def text_of(context: Any) -> str:
         TypeError: it is bytes, whose encoding nobody knows.
         ValueError: it is too long for one call.
     """
+    if is_view(context) and context.size <= 4 * MAX_CONTEXT_CHARS:
+        context = context.to_str()
+    elif is_view(context):
+        raise ValueError(
+            f"context is a view of {context.size:,} bytes; at most {MAX_CONTEXT_CHARS:,} "
+            "characters fit in one call: pass slices of it"
+        )
     if isinstance(context, str):
         text = context
     elif isinstance(context, _BYTES):

@@ -24,6 +24,7 @@ from typing import Any
 from . import _figures
 from ._columns import write_columns
 from ._page import Page
+from ._view import is_view
 
 __all__ = ["FORMATS", "SaveError", "serialize"]
 
@@ -62,6 +63,10 @@ def serialize(value: Any, format: str, path_suffix: str) -> tuple[Iterator[bytes
     Raises:
         SaveError: the value has no form in this format.
     """
+    if is_view(value):
+        if format not in ("auto", "text", "bytes"):
+            raise SaveError(f"A view is saved as it is, not as {format}: say format='auto'.")
+        return (data for _, data in value.blocks()), "bytes" if value.binary else "text"
     if format == "auto":
         format = _recognise(value, path_suffix.lower().removeprefix("."))
     writers: dict[str, Callable[[Any], Iterator[bytes]]] = {

@@ -14,6 +14,7 @@ from ._lines import as_text, is_text, plain
 from ._rank import query_words, rank
 from ._render import short
 from ._sources import name_of, namespace
+from ._view import is_view
 
 np: Any = import_module("numpy")
 
@@ -80,6 +81,11 @@ def search(
         raise ValueError(f"k={k!r}, size={size!r}: k must be above 0, size 100 to 100,000")
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
+    if is_view(target):
+        raise TypeError(
+            "search reads what is in memory: give it a slice of the view, or use "
+            "grep(pattern, view)"
+        )
     kept, texts = _index_of(target, size, *_texts(target))
     called = kept.called or range(len(texts))
     ranking = rank(kept.index, kept.names, query)

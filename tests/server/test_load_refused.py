@@ -92,11 +92,12 @@ async def test_what_does_not_fit_is_refused_before_it_is_read(connect: Connect, 
     with (work / "huge.txt").open("wb") as file:
         file.truncate(1 << 40)
     async with connect(limits=Limits(memory_mb=256)) as agent:
-        text = await refused(agent, source="huge.txt")
+        text = await refused(agent, source="huge.txt", format="json")
         assert "1,099,511,627,776 bytes" in text
         assert "RLM_MCP_MEMORY_MB" in text
+        assert "format='view'" in text
         (work / "big.txt").write_bytes(b"x" * (200 << 20))
-        text = await refused(agent, source="big.txt")
+        text = await refused(agent, source="big.txt", format="text")
         assert "memory" in text
         assert "=> 1" in await agent.run("1")
 

@@ -1,0 +1,502 @@
+"""Searching views: on the host where a line can be told from the next, else window by window.
+
+The host's search program finds lines in which there may be a match, and `re` says here whether
+there is one, so that what a pattern means is what it means in Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from . import _slots
+from ._hits import Hit
+from ._lines import Line, as_text, compiled, excerpt
+from ._slots import FOUND
+from ._translate import Translation, literal, translate
+from ._view import LONGEST, WINDOW, FileView
+
+HOST = 8 << 20
+"""Bytes from which on the host searches; starting the program takes as long as searching some
+megabytes here (a guess)."""
+MARGIN = 1 << 20
+"""Bytes that a match over lines may have."""
+_FIRST, _MORE, _MOST = 1_000, 10, 200_000  # lines that are asked for at once, and how that grows
+_OMITTED = (b"[Omitted long line", b"[Omitted long matching line]")
+_LONG = 2_000  # characters of a line that is shown whole, as in `grep`
+
+
+class _UnableError(Exception):
+    """The host cannot search for this."""
+
+
+class Row(NamedTuple):
+    """A line: its number from 1, its offset, and its bytes without the newline."""
+
+    number: int
+    start: int
+    data: bytes
+
+
+class _Offsets:
+    """Offsets of bytes for offsets in the text of a piece of a view, asked for in order."""
+
+    def __init__(self, text: Any, base: int, wide: bool) -> None:
+        self.text = text
+        self._wide = wide and not text.isascii()
+        self._at, self._byte = 0, base
+
+    def at(self, position: int) -> int:
+        """The offset of a character; never before the one asked for last."""
+        self._byte += self.between(self._at, position)
+        self._at = position
+        return self._byte
+
+    def between(self, begin: int, end: int) -> int:
+        """How many bytes lie between two characters; negative when they are the other way."""
+        if not self._wide:
+            return end - begin
+        if end < begin:
+            return -self.between(end, begin)
+        return len(self.text[begin:end].encode("utf-8", "surrogateescape"))
+
+
+class Match:
+    """A match in a view: `group`, `groups`, `span` and so on as `re.Match` has them.
+
+    Offsets are those of bytes in the view.
+    """
+
+    def __init__(self, match: re.Match[Any], offsets: _Offsets) -> None:
+        self.re = match.re
+        self._groups = tuple(map(_clean, (match.group(), *match.groups())))
+        self._names = {name: _clean(text) for name, text in match.groupdict().items()}
+        first = match.start()
+        base = offsets.at(first)
+        self._spans = []
+        for number in range(len(self._groups)):
+            begin, end = (base + offsets.between(first, at) for at in match.span(number))
+            self._spans.append((begin, end) if match.start(number) >= 0 else (-1, -1))
+
+    def group(self, *which: int | str) -> Any:
+        """What a group matched, or several as a tuple; all of it for none."""
+        found = tuple(self[key] for key in which or (0,))
+        return found[0] if len(found) == 1 else found
+
+    def groups(self, default: Any = None) -> tuple[Any, ...]:
+        """What the groups matched."""
+        return tuple(default if text is None else text for text in self._groups[1:])
+
+    def groupdict(self, default: Any = None) -> dict[str, Any]:
+        """What the named groups matched."""
+        return {k: default if text is None else text for k, text in self._names.items()}
+
+    def __getitem__(self, key: int | str) -> Any:
+        """What a group matched."""
+        return self._names[key] if isinstance(key, str) else self._groups[key]
+
+    def span(self, group: int = 0) -> tuple[int, int]:
+        """Where a group matched, in bytes."""
+        return self._spans[group]
+
+    def start(self, group: int = 0) -> int:
+        """Where a group begins, in bytes."""
+        return self._spans[group][0]
+
+    def end(self, group: int = 0) -> int:
+        """Where a group ends, in bytes."""
+        return self._spans[group][1]
+
+    def __repr__(self) -> str:
+        """As `re.Match` shows itself."""
+        return f"<Match of a view; span={self.span()}, match={self.group()!r:.60}>"
+
+
+def _clean(text: Any) -> Any:
+    """What matched, with U+FFFD for bytes that are no text."""
+    if not isinstance(text, str) or text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _searchable(view: FileView, data: bytes) -> Any:
+    """Bytes as what patterns are matched against: each byte that is no text is a character."""
+    if view._encoding is None:
+        return data
+    if data.isascii():
+        return data.decode("ascii")
+    if view._encoding == "utf-8":
+        return data.decode("utf-8", "surrogateescape")
+    return data.decode(view._encoding, "replace")
+
+
+# Plain text ------------------------------------------------------------------------------------
+
+
+def find(view: FileView, what: Any, start: int, stop: int) -> int:
+    """See `FileView.find`."""
+    wanted = view.encode(what)
+    if wanted is None or stop - start < len(wanted):
+        return -1
+    if not wanted:
+        return start
+    for row in _rows_with(view, wanted, start, stop):
+        found = row.data.find(wanted)
+        if found >= 0:
+            return row.start + found
+    return -1
+
+
+def count(view: FileView, what: Any, start: int, stop: int) -> int:
+    """See `FileView.count`."""
+    wanted = view.encode(what)
+    if wanted is None:
+        return 0
+    if not wanted:
+        raise ValueError("an empty text is everywhere: it cannot be counted in a view")
+    return sum(row.data.count(wanted) for row in _rows_with(view, wanted, start, stop))
+
+
+def rfind(view: FileView, what: Any, start: int, stop: int) -> int:
+    """See `FileView.rfind`."""
+    wanted = view.encode(what)
+    if wanted is None or stop - start < len(wanted):
+        return -1
+    end = stop
+    while end > start:
+        begin = max(start, end - WINDOW)
+        data = view.read(begin, min(stop, end + len(wanted) - 1))
+        found = data.rfind(wanted)
+        _slots.wipe(data)
+        if found >= 0:
+            return begin + found
+        end = begin
+    return -1
+
+
+def _rows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
+    """Pieces of a range that hold some bytes, none of which lies across two pieces."""
+    at = start
+    if b"\n" not in wanted and _on_host(view, start, stop):
+        try:
+            pattern = literal(wanted if view.binary else wanted.decode())
+            for row in _host_rows(view, pattern, start, stop):
+                if len(row.data) < LONGEST:
+                    yield row
+                else:
+                    end = min(view.line_end(row.start), stop)
+                    yield from _windows_with(view, wanted, row.start, end)
+                at = row.start + len(row.data)
+            return
+        except _UnableError:
+            pass
+    yield from _windows_with(view, wanted, at, stop)
+
+
+def _windows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
+    at, length = start, max(WINDOW, 2 * len(wanted))
+    while at < stop:
+        data = view.read(at, min(at + length, stop))
+        end = len(data)
+        if at + end < stop:
+            # What is found does not overlap with itself, so the next window begins after it.
+            used = 0
+            while (found := data.find(wanted, used)) >= 0:
+                used = found + len(wanted)
+            end = max(used, len(data) - len(wanted) + 1)
+        yield Row(0, at, data[:end] if end < len(data) else data)
+        _slots.wipe(data)
+        at += end
+
+
+# Regular expressions ---------------------------------------------------------------------------
+
+
+def finditer(view: FileView, pattern: Any, start: int, stop: int) -> Iterator[Match]:
+    """See `FileView.finditer`."""
+    wanted = pattern if isinstance(pattern, re.Pattern) else re.compile(pattern)
+    if isinstance(wanted.pattern, bytes) != view.binary:
+        kind = "bytes" if view.binary else "str"
+        raise TypeError(f"a view of {kind} is searched with a pattern of {kind}")
+    told = translate(wanted)
+    if told is None or told.crosses:
+        yield from _across(view, wanted, start, stop)
+        return
+    for row in lines_that_may_match(view, wanted, told, view.line_start(start), stop):
+        ended = row.start + len(row.data) < view.size
+        text = _searchable(view, row.data + b"\n" if ended else row.data)
+        room = len(text) - 1 if ended else len(text)
+        offsets = _Offsets(text, row.start, view._encoding == "utf-8")
+        for match in wanted.finditer(text):
+            if match.start() > room:
+                break
+            found = Match(match, offsets)
+            if found.start() >= start and found.end() <= stop:
+                yield found
+    if stop == view.size and (not stop or view.read(stop - 1, stop) == b"\n"):
+        # The empty rest after the last newline is no line, but `re` looks there too.
+        text = _searchable(view, b"\n" if stop else b"")
+        offsets = _Offsets(text, max(0, stop - 1), wide=False)
+        for match in wanted.finditer(text):
+            if match.start() == len(text):
+                yield Match(match, offsets)
+
+
+def _across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> Iterator[Match]:
+    """Matches that may reach over lines: window by window.
+
+    A window has `MARGIN` bytes before and after the part in which matches begin, for what a
+    pattern looks at around them. A match that ends where its window does is looked for again in
+    a larger one.
+    """
+    at, length = start, WINDOW
+    while at <= stop:
+        begin = view.character(max(0, at - MARGIN))
+        end = view.character(min(at + length + MARGIN, view.size))
+        data = view.read(begin, end)
+        whole = end == view.size
+        edge = stop + 1 if whole else min(at + length, stop + 1)
+        position = len(_searchable(view, data[: at - begin]))
+        text = _searchable(view, data)
+        _slots.wipe(data)
+        offsets = _Offsets(text, begin, view._encoding == "utf-8")
+        again = False
+        for match in pattern.finditer(text, position):
+            found = Match(match, offsets)
+            if found.start() >= edge or found.end() > stop:
+                break
+            if match.end() == len(text) and not whole and length < LONGEST:
+                again = True
+                break
+            yield found
+            at = found.end()
+        if again:
+            length *= 4
+            continue
+        if whole:
+            return
+        at, length = max(at, view.character(edge)), WINDOW
+
+
+def lines_that_may_match(
+    view: FileView,
+    wanted: re.Pattern[Any],
+    told: Translation,
+    start: int,
+    stop: int,
+    first: int = _FIRST,
+) -> Iterator[Row]:
+    """Lines, of which none that has a match is left out; numbers count from `start`.
+
+    Args:
+        view: what is searched.
+        wanted: the pattern.
+        told: the same for the host.
+        start: where a line begins.
+        stop: where to end.
+        first: how many lines the host is asked for at first.
+    """
+    number, at = 0, start
+    if _on_host(view, start, stop):
+        try:
+            for row in _host_rows(view, told.text, start, stop, first):
+                yield row
+                number, at = row.number, row.start + len(row.data) + 1
+            return
+        except _UnableError:
+            pass
+    for begin, data in view.line_blocks(at, stop):
+        if told.crosses:
+            yield from _lines(data, begin, number)
+        else:
+            yield from _lines_with(view, data, begin, number, wanted)
+        number += data.count(b"\n")
+
+
+def _lines(data: bytes, begin: int, number: int) -> Iterator[Row]:
+    """All lines of a block."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        number += 1
+        yield Row(number, begin + at, data[at:end])
+        at = end + 1
+
+
+def _lines_with(
+    view: FileView, data: bytes, begin: int, number: int, wanted: re.Pattern[Any]
+) -> Iterator[Row]:
+    """The lines of a block with a match that does not reach over them."""
+    text = _searchable(view, data)
+    offsets = _Offsets(text, 0, view._encoding == "utf-8")
+    newline = b"\n" if view.binary else "\n"
+    position = counted = 0
+    while position < len(text) and (match := wanted.search(text, position)) is not None:
+        start = text.rfind(newline, position, match.start()) + 1 or position
+        end = text.find(newline, match.start())
+        end = len(text) if end < 0 else end
+        if start >= len(text):
+            return
+        low, high = offsets.at(start), 0
+        high = low + offsets.between(start, end)
+        number += data.count(b"\n", counted, low)
+        counted = low
+        yield Row(number + 1, begin + low, data[low:high])
+        position = end + 1
+
+
+def _on_host(view: FileView, start: int, stop: int) -> bool:
+    return stop - start >= HOST and view._encoding in (None, "utf-8")
+
+
+def _host_rows(
+    view: FileView, pattern: str, start: int, stop: int, most: int = _FIRST
+) -> Iterator[Row]:
+    """The lines that the host's search program finds.
+
+    Raises:
+        _UnableError: it cannot search for this; what it gave before that is right.
+    """
+    first, last = view._begin + start, view._begin + stop
+    at, number = first, 0
+    most = max(1, min(most, _MOST))
+    while at < last:
+        answer = _slots.ask(
+            "view_find", id=view._id, slot=FOUND, pattern=pattern, begin=at, end=last, most=most
+        )
+        if "unable" in answer:
+            raise _UnableError(answer["unable"])
+        data = _slots.read_found(answer["size"])
+        rows = data.split(b"\n")
+        rows.pop()  # empty, or cut where the output was full
+        _slots.wipe(data)
+        following, numbered = last, number
+        for row in rows:
+            count, offset, text = row.split(b":", 2)
+            begin, numbered = at + int(offset), number + int(count)
+            if begin >= last:
+                return
+            place = begin - view._begin
+            following = begin + len(text) + 1
+            if text.startswith(_OMITTED):
+                end = view.line_end(place)
+                following = view._begin + end + 1
+                text = view.read(place, min(end, place + LONGEST))
+            yield Row(numbered, place, text[: last - begin])
+        if len(rows) < most and not answer["cut"]:
+            return
+        if not rows:
+            raise _UnableError("a line is too long")
+        at, number, most = following, numbered, min(most * _MORE, _MOST)
+
+
+# grep ------------------------------------------------------------------------------------------
+
+
+def grep(
+    pattern: Any,
+    view: FileView,
+    where: str | int = "",
+    *,
+    context: int = 0,
+    flags: int = 0,
+    start: int = 0,
+    stop: int | None = None,
+    expect: int = _FIRST,
+    of: str = "",
+) -> Iterator[Hit]:
+    """The lines of a view that match, as `grep` gives those of a text.
+
+    A match lies within a line, but may hold the line's end. Line numbers count from `start`,
+    which must be where a line begins. `expect` is how many hits will be taken, `of` the variable.
+    """
+    stop = view.size if stop is None else stop
+    wanted = compiled(pattern, b"" if view.binary else "", flags)
+    told = translate(wanted)
+    if told is None:
+        yield from _grep_across(wanted, view, where, context, start, stop, of)
+        return
+    for row in lines_that_may_match(view, wanted, told, start, stop, expect):
+        ended = row.start + len(row.data) < view.size
+        text = _searchable(view, row.data + b"\n" if ended else row.data)
+        length = len(text) - 1 if ended else len(text)
+        if length <= _LONG and not context and type(text) is str and text.isascii():
+            # The way of nearly all lines, in few steps: thousands of hits are ordinary.
+            first = wanted.search(text)
+            if first is not None and (at := first.start()) <= length:
+                shown = text[:length].removesuffix("\r")
+                yield Hit(where, row.number, shown, row.start + at, of=of)
+            continue
+        offsets = _Offsets(text, row.start, view._encoding == "utf-8")
+        for match in wanted.finditer(text):
+            if match.start() > length:
+                break
+            yield _hit(view, where, row, text[:length], match.start(), offsets, context, of)
+            if length <= _LONG:
+                break
+
+
+def _grep_across(
+    wanted: re.Pattern[Any],
+    view: FileView,
+    where: str | int,
+    context: int,
+    start: int,
+    stop: int,
+    of: str,
+) -> Iterator[Hit]:
+    """As `grep` for a pattern that names the line's end: the lines in which its matches begin."""
+    number, counted, last = 1, start, -1
+    ended = view.size > 0 and view.read(view.size - 1, view.size) == b"\n"
+    for match in _across(view, wanted, start, stop):
+        if match.start() >= view.size and (ended or not view.size):
+            return  # the empty rest after the last newline is no line
+        begin, end = view.line_start(match.start()), view.line_end(match.start())
+        number += sum(data.count(b"\n") for _, data in view.blocks(counted, begin))
+        counted = begin
+        if begin == last and end - begin <= _LONG:
+            continue
+        last = begin
+        row = Row(number, begin, view.read(begin, min(end, begin + LONGEST)))
+        text = _searchable(view, row.data)
+        at = len(_searchable(view, row.data[: match.start() - begin]))
+        offsets = _Offsets(text, begin, view._encoding == "utf-8")
+        yield _hit(view, where, row, text, at, offsets, context, of)
+
+
+def _hit(
+    view: FileView,
+    where: str | int,
+    row: Row,
+    text: Any,
+    at: int,
+    offsets: _Offsets,
+    context: int,
+    of: str,
+) -> Hit:
+    shown = _clean(excerpt(text, Line(at, at, row.number, 0, len(text)), _LONG))
+    before, after = _around(view, row, context) if context else ((), ())
+    return Hit(where, row.number, shown, offsets.at(at), before, after, of=of)
+
+
+def _around(view: FileView, row: Row, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines before and after one, each cut."""
+    before: list[str] = []
+    after: list[str] = []
+    begin, end = row.start, row.start + len(row.data)
+    while begin > 0 and len(before) < count:
+        stop = begin - 1
+        begin = view.line_start(stop)
+        before.append(_cut(view, begin, stop))
+    while end < view.size - 1 and len(after) < count:
+        begin = end + 1
+        end = view.line_end(begin)
+        after.append(_cut(view, begin, end))
+    return tuple(before[::-1]), tuple(after)
+
+
+def _cut(view: FileView, begin: int, end: int) -> str:
+    shown = as_text(view.text(begin, min(end, begin + _LONG))).removesuffix("\r")
+    return shown + "…" if end - begin > _LONG else shown
