@@ -26,7 +26,7 @@ from ._common import HEADER, Row, temporary_folder
 
 SECTIONS = {
     "A session": ("startup", "space", "roundtrip", "load"),
-    "Sub-LLM calls": ("sub_llm", "async_calls"),
+    "Sub-LLM calls": ("sub_llm", "async_calls", "needle"),
     "Finding": ("search",),
     "Larger than memory": ("views",),
     "The transactional space": ("fork", "commit", "open", "stop", "pmap", "disk"),
