@@ -13,7 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from .errors import BadRequestError
-from .lm import CACHE_MB, IN_FLIGHT
+from .lm import CACHE_MB, DEFAULT_TIMEOUT_S, IN_FLIGHT
 from .loaders import Command, UrlRules, read_commands
 from .space import Limits, check_handle, new_handle
 
@@ -30,6 +30,7 @@ _NAMES = {
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
     "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
     "max_usd": ("RLM_MCP_MAX_USD", float),
+    "call_seconds": ("RLM_MCP_CALL_SECONDS", float),
     "cache_mb": ("RLM_MCP_CACHE_MB", int),
     "in_flight": ("RLM_MCP_IN_FLIGHT", int),
     "memory_mb": ("RLM_MCP_MEMORY_MB", int),
@@ -65,6 +66,7 @@ class Settings:
         max_calls: sub-LLM calls that a space may make in all, or `None`.
         max_tokens: tokens that a space may use in all, read and written, or `None`.
         max_usd: US dollars that a space may spend in all, or `None`.
+        call_seconds: that one sub-LLM call may take, tries and waits included.
         record: what is recorded of what happens: `full`, `shape` (no code, prompts, answers and
             output) or `off`.
         record_mb: MiB that the record of all spaces may take; the oldest goes.
@@ -87,6 +89,7 @@ class Settings:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_usd: float | None = None
+    call_seconds: float = DEFAULT_TIMEOUT_S
     record: str = "full"
     record_mb: int = 256
     urls: UrlRules = field(default_factory=UrlRules)
@@ -141,6 +144,7 @@ def load_settings(
         max_calls=found.get("max_calls"),
         max_tokens=found.get("max_tokens"),
         max_usd=found.get("max_usd"),
+        call_seconds=found.get("call_seconds", DEFAULT_TIMEOUT_S),
         record=_record(found.get("record", "full")),
         record_mb=found.get("record_mb", 256),
         urls=UrlRules(found.get("urls", True), found.get("allow_private_urls", False)),

@@ -21,11 +21,12 @@ from ._router import Router
 from ._schema import SchemaMismatchError, UnusableSchemaError, check_schema, read_data
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
-from ._types import Answer, Attachment, Prompt, Request, Turn, Usage
+from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Turn, Usage
 
 __all__ = [
     "AGENT",
     "CACHE_MB",
+    "DEFAULT_TIMEOUT_S",
     "HOW_TO_SET",
     "IN_FLIGHT",
     "METER",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..errors import BadRequestError
+from ..lm import Budget
 from ..recursion import MAX_ITERATIONS, MAX_LLM_CALLS
 
 MAX_REPLY_CHARS = 20_000
@@ -28,6 +29,10 @@ SaveFormat = Literal[
 SpaceName = Annotated[str | None, Field(description="the space; left out: this session's")]
 MaxChars = Annotated[
     int, Field(ge=200, le=MAX_REPLY_CHARS, description="length of the reply, at most 20,000")
+]
+Spend = Annotated[
+    dict[Literal["calls", "tokens", "usd", "seconds"], Annotated[float, Field(gt=0)]] | None,
+    Field(description='the most its sub-LLM calls may use, such as {"calls": 100, "usd": 0.5}'),
 ]
 
 
@@ -71,6 +76,7 @@ class ExecCode(_Arguments):
         float, Field(gt=0, le=3600, description="seconds for the code; sub-LLM calls not counted")
     ] = 120
     max_chars: MaxChars = DEFAULT_REPLY_CHARS
+    budget: Spend = None
 
 
 class Peek(_Arguments):
@@ -103,6 +109,7 @@ class SubLLM(_Arguments):
     ] = None
     model: Annotated[str | None, Field(description="another model than the configured one")] = None
     concurrency: Annotated[int | None, Field(ge=1, le=256)] = None
+    budget: Spend = None
 
 
 def _by_id(given: object) -> object:
@@ -151,6 +158,7 @@ class SubRLM(_Arguments):
         int, Field(ge=1, le=MAX_LLM_CALLS, description="in all, the root model's own included")
     ] = 50
     model: Annotated[str | None, Field(description="another root model")] = None
+    budget: Spend = None
 
 
 class SaveVariable(_Arguments):
@@ -211,6 +219,15 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
                 mistakes.append(f"`{where}`: {problem['msg']}")
         names = ", ".join(field.alias or name for name, field in model.model_fields.items())
         raise BadRequestError(f"{'; '.join(mistakes)}. Arguments: {names}") from None
+
+
+def budget_of(given: BaseModel) -> Budget | None:
+    """The budget that a call was given for itself."""
+    found: dict[str, float] = getattr(given, "budget", None) or {}
+    if not found:
+        return None
+    whole = {kind: int(found[kind]) for kind in ("calls", "tokens") if kind in found}
+    return Budget(whole.get("calls"), whole.get("tokens"), found.get("usd"), found.get("seconds"))
 
 
 def check_name(name: str, what: str = "a variable") -> str:

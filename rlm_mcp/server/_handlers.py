@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import AGENT, Attachment, InFlight, Questions, SubModel, Usage
+from ..lm import AGENT, Account, Attachment, Budget, InFlight, Questions, SubModel, Usage
 from ..loaders import (
     Bundle,
     convert,
@@ -72,6 +72,9 @@ class Call:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     depth: int = 0
     stage: SubModel | None = None
+    budget: Budget | None = None
+    """Of the call alone; those of its space hold as well."""
+    own_account: Account | None = None
 
     @property
     def usage(self) -> Usage:
@@ -94,12 +97,22 @@ class Call:
 
     def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        own = self.stage or self.app.calls.model(self.app.account(space))
+        own = self.stage or self.app.calls.model(self.account(space))
         return self.recording.model(own)
+
+    def account(self, space: Space) -> Account:
+        """What pays for the sub-LLM calls that this call makes in a space."""
+        if self.budget is None:
+            return self.app.account(space)
+        if self.own_account is None:
+            raised_by = {kind: f"budget.{kind}" for kind in ("calls", "tokens", "usd", "seconds")}
+            above = self.app.account(space)
+            self.own_account = Account("this call", self.budget, above, raised_by=raised_by)
+        return self.own_account
 
     def left(self, space: Space) -> str:
         """What is left of the budgets of a space, and what is the matter, for the last line."""
-        return render.left_text(self.app.account(space).left(), self.app.calls.trouble)
+        return render.left_text(self.account(space).left(), self.app.calls.trouble)
 
     @property
     def unbounded(self) -> frozenset[str | None]:

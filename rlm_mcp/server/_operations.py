@@ -40,7 +40,8 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
         call.usages[number] = progress.usage
         _say(call, progress)
 
-    limits = CallLimits(unbounded=call.unbounded)
+    seconds = call.app.settings.call_seconds
+    limits = CallLimits(timeout_s=seconds, unbounded=call.unbounded)
     return await answer_guest(fields, call.model(space), tell, limits)
 
 
@@ -52,7 +53,7 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
 
     calls = call.in_flight.get(space.handle)
     if calls is None:
-        limits = CallLimits()
+        limits = CallLimits(timeout_s=call.app.settings.call_seconds)
         if None in call.unbounded:
             limits = replace(limits, max_in_flight=limits.max_requests)
         calls = call.in_flight[space.handle] = InFlight(call.model(space), tell, limits)

@@ -28,7 +28,7 @@ from ..lm import AGENT, SubModel, choose
 from ..settings import Settings
 from ..space import check_handle
 from ._app import App, make_app
-from ._arguments import DEFAULT_REPLY_CHARS, MAX_REPLY_CHARS, read_arguments
+from ._arguments import DEFAULT_REPLY_CHARS, MAX_REPLY_CHARS, budget_of, read_arguments
 from ._handlers import Call
 from ._progress import Progress
 from ._recording import Recording
@@ -85,6 +85,7 @@ async def _call_tool(context: object, params: CallToolRequestParams) -> CallTool
     try:
         given = read_arguments(entry.arguments, params.arguments or {})
         handle = check_handle(getattr(given, "space", None) or app.settings.space)
+        call.budget = budget_of(given)
         call.recording = Recording(app.recorder, params.name, given, lambda: call.usage)
         async with call.progress.running(lambda: app.spaces.doing(handle)):
             work = _carry_out(entry, call, given)

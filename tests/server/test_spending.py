@@ -146,3 +146,33 @@ async def test_a_thousand_known_answers_come_without_a_request(
         assert 64 <= server.max_concurrency <= 100
         assert "0 sub-LLM calls, 1000 cached, 0 tokens in, 0 out, $0.0000" in await agent.run(code)
     assert len(server.requests) == 1000
+
+
+async def test_a_call_of_a_tool_can_have_a_budget_of_its_own(connect: Connect) -> None:
+    model = ScriptedModel(echo)
+    async with connect(model, max_calls=100) as agent:
+        code = "sub_llm_map([f'x{i}' for i in range(20)], concurrency=20, on_error='return')"
+        reply = await agent.run(f"sum(type(a) is str for a in {code})", budget={"calls": 7})
+        assert "=> 7" in reply
+        assert "left of the budget: 0 calls]" in reply
+        assert len(model.requests) == 7
+        text = await agent.fails("exec_code", code="sub_llm('y', fresh=True)\nsub_llm('z')",
+                                 budget={"calls": 1})  # fmt: skip
+        assert "this call has made 1 of 1 sub-LLM calls. Raise budget.calls" in text
+        # The next call is not bound by it, and the space has paid for all.
+        assert "left of the budget: 91 calls]" in await agent.run("sub_llm('w')")
+        text = await agent.fails("exec_code", code="1", budget={"dollars": 1})
+        assert "budget" in text
+
+
+async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connect) -> None:
+    def root(request: Request) -> str:
+        if request.prompt.system is None:
+            return "yes"
+        return "```python\nSUBMIT([sub_llm(f'{i}?') for i in range(9)])\n```"
+
+    model = ScriptedModel(root)
+    async with connect(model) as agent:
+        text = (await agent.call("sub_rlm", question="How many?", budget={"calls": 4})).text
+        assert len(model.requests) == 4
+        assert "budget" in text
