@@ -48,9 +48,11 @@ async def test_an_answer_is_recognised_however_it_is_written(connect: Connect) -
     model = RootModel("")
     async with connect(model) as agent:
         await agent.run("n = 3")
-        for said, expected in _WAYS.items():
+        for number, (said, expected) in enumerate(_WAYS.items()):
             model.say(said)
-            reply = await agent.call("sub_rlm", question="How many?", into="r")
+            # The answer to the same question would be known.
+            question = f"How many? ({number})"
+            reply = await agent.call("sub_rlm", question=question, into="r")
             assert "submitted, 1 iteration" in reply.text, said
             assert (await agent.run("r")).startswith(f"=> {expected}\n"), said
 

@@ -328,10 +328,11 @@ async def test_forks_of_a_pmap_await_at_once(connect: Connect) -> None:
             "    return await asyncio.gather(*(asub_llm(f'{n}.{i}') for i in range(5)))\n"
             "def run(n): return asyncio.run(ask(n))\n"
             "wanted = [[f'<{n}.{i}>' for i in range(5)] for n in range(6)]\n"
-            "pmap(run, range(6), workers=2) == wanted, pmap(ask, range(6), workers=2) == wanted"
+            "wanted += [[f'<{n}.{i}>' for i in range(5)] for n in range(6, 12)]\n"
+            "pmap(run, range(6), workers=2) + pmap(ask, range(6, 12), workers=2) == wanted"
         )
         reply = await agent.run(code)
-        assert "=> (True, True)" in reply
+        assert "=> True" in reply
         assert "60 sub-LLM calls" in reply
 
 

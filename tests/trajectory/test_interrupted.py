@@ -35,9 +35,8 @@ def die(request):
     if request.prompt.text == "first":
         return "fine"
     database = sqlite3.connect(home / "store.sqlite")
-    while not database.execute(
-        "SELECT 1 FROM spans WHERE kind = 'sub_llm' AND status = 'running'"
-    ).fetchone():
+    states = "SELECT status FROM spans WHERE kind = 'sub_llm' ORDER BY started"
+    while database.execute(states).fetchall() != [("ok",), ("running",)]:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
 
