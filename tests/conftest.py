@@ -28,6 +28,13 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Prepare the sandbox before there are processes of tests (`-n`), which cannot show it."""
+    distributed = session.config.getoption("numprocesses", default=None)
+    if distributed and not hasattr(session.config, "workerinput"):
+        prepare_sandbox(load_settings({}).cache)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Prepare the sandbox before the first test, so that no test's time limit counts it."""
     if any("sandbox_cache" in getattr(item, "fixturenames", ()) for item in session.items):
