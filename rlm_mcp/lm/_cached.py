@@ -12,6 +12,7 @@ from anyio import to_thread
 from rlm_mcp.errors import SubLLMError
 
 from ._cache import AnswerCache, Flight
+from ._choose import AGENT
 from ._keys import key_of
 from ._model import SubModel
 from ._trouble import copied
@@ -48,6 +49,9 @@ class Cached:
         key = await self._key(request)
         if request.fresh:
             return await self._asked(key, request)
+        if (request.model or self._default_model) == AGENT:
+            # A question that waits for the calling agent waits where that agent sees it.
+            return await self._known(key) or await self._asked(key, request)
         while True:
             flight = self._cache.flights.get(key)
             if flight is None:
@@ -63,9 +67,8 @@ class Cached:
     async def _led(self, key: str, request: Request) -> Answer:
         flight = self._cache.flights[key] = Flight(asyncio.Event())
         try:
-            known = await self._cache.find(key)
+            known = await self._known(key)
             if known is not None:
-                await self._on_hit()
                 flight.result = known
                 return known
             flight.result = answer = await self._asked(key, request)
@@ -76,6 +79,12 @@ class Cached:
         finally:
             del self._cache.flights[key]
             flight.landed.set()
+
+    async def _known(self, key: str) -> Answer | None:
+        known = await self._cache.find(key)
+        if known is not None:
+            await self._on_hit()
+        return known
 
     async def _followed(self, flight: Flight, request: Request) -> Answer | SubLLMError | None:
         with anyio.move_on_after(request.timeout_s):

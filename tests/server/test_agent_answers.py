@@ -467,3 +467,13 @@ async def test_where_the_tool_is_not_listed_the_reply_says_how_it_is(connect: Co
         text = await ask(agent, "sub_llm('x', model='agent')")
         assert "RLM_MCP_ROOT_MODEL" in text
         assert "=> 'y'" in await answer(agent, {"q1": "y"})
+
+
+async def test_two_spaces_that_ask_the_same_both_show_their_question(asked: Agent) -> None:
+    await asked.call("spaces", action="open", space="other")
+    first = await ask(asked, "sub_llm('Which?')")
+    second = await ask(asked, "sub_llm('Which?')", space="other")
+    ids = [*shown(first), *shown(second)]
+    assert len(set(ids)) == 2
+    assert "=> 'this'" in await answer(asked, {ids[1]: "this"}, space="other")
+    assert "=> 'that'" in await answer(asked, {ids[0]: "that"})
