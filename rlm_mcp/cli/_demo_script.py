@@ -60,7 +60,7 @@ _CHOOSE = f"""\
 import re
 silent = re.compile(r"^[ \\t]*except\\s*:[^\\n]*\\n\\s*(pass|continue|return None|return)\\b", re.M)
 
-def source_of(row, most=60):
+def text_of(row, most=60):
     return "\\n".join(stdlib[row.path].splitlines()[row.first - 1 : row.last][:most])
 
 def innermost(hit):
@@ -69,9 +69,9 @@ def innermost(hit):
     return around.nsmallest(1, "lines").itertuples()
 
 found = {{(row.path, row.function): row for hit in outside for row in innermost(hit)}}
-chosen = [row for row in found.values() if row.lines <= 60 and silent.search(source_of(row))]
+chosen = [row for row in found.values() if row.lines <= 60 and silent.search(text_of(row))]
 chosen = sorted(chosen, key=lambda row: -row.lines)[:{ASKED}]
-parts = [f"# {{row.path}}:{{row.first}} {{row.function}}\\n{{source_of(row)}}" for row in chosen]
+parts = [f"# {{row.path}}:{{row.first}} {{row.function}}\\n{{text_of(row)}}" for row in chosen]
 print(f"{{len(found)}} functions hold one; asking about {{len(parts)}} that stay silent")"""
 
 _QUESTION = (
@@ -83,7 +83,7 @@ _MAP = """\
 long = [row for row in code.nlargest(6, "lines").itertuples()]
 purposes = sub_llm_map([
     f"In one line: what is this function for?\\n\\n# {row.path}:{row.first} {row.function}\\n"
-    + source_of(row) for row in long
+    + text_of(row) for row in long
 ])
 long_functions = pd.DataFrame({
     "function": [f"{row.path}:{row.function}" for row in long],
