@@ -142,7 +142,9 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
     name = args.check_name(given.name)
     if (given.source is None) == (given.value is None):
         raise BadRequestError(
-            "give either `source` (a file, folder or glob) or `value` (text or JSON), not both"
+            "give either `source` or `value`, not both"
+            if given.source is not None
+            else "`source` (a file, folder, glob or address) or `value` (text or JSON) is missing"
         )
     space = await call.space(given.space)
     if given.source is not None and given.source.startswith(_COPY):

@@ -38,6 +38,7 @@ class QuestionsText:
         self._max_chars = max(max_chars, LEAST_CHARS)
         self._space = f', space="{handle}"' if named else ""
         self._shown: set[str] = set()
+        self._talks: list[Question] = []
         self.state = f"answer_sub_llm(answers={{}}{self._space})"
         """The call that asks how it stands."""
         self.give_up = f"answer_sub_llm(answers={{}}, cancel=true{self._space})"
@@ -81,8 +82,12 @@ class QuestionsText:
             head.append(f"shown before: {names_text(before)}")
         # Besides, there is the last line, and maybe a hint.
         room = max(self._max_chars - sum(map(len, head)) - 350, MIN_CHARS)
+        if again:
+            self._talks.clear()
         blocks, images = self._blocks(fresh, room, with_schema=schema is None)
-        self._shown.update(question.id for question in fresh[: len(blocks)])
+        shown = fresh[: len(blocks)]
+        self._shown.update(question.id for question in shown)
+        self._talks += [question for question in shown if question.request.prompt.system]
         left = len(fresh) - len(blocks)
         rest = f'{left} more are shown as you answer, or by peek("{PEEKED}"{self._space}); '
         last = (
@@ -125,7 +130,7 @@ class QuestionsText:
     def _block(self, question: Question, cap: int, *, with_schema: bool) -> str:
         request = question.request
         limit = f" (at most {request.max_tokens} tokens)" if request.max_tokens else ""
-        text = self._cut(question, cap)
+        text = self._continued(question, cap) or self._cut(question, cap)
         form = ""
         if with_schema and request.schema is not None:
             form = f"\n{question.id} is answered with JSON that fits "
@@ -140,6 +145,18 @@ class QuestionsText:
         if "\n" in text or form:
             return f"--- {question.id}{limit}\n{text}{form}"
         return f"{question.id}{limit}: {text}"
+
+    def _continued(self, question: Question, cap: int) -> str | None:
+        """What is new in a turn of a conversation whose turn before was shown, if it fits."""
+        if not question.request.prompt.history:
+            return None
+        whole = question.text
+        for before in reversed(self._talks):
+            if before is not question and whole.startswith(before.text):
+                rest = clean(whole[len(before.text) :]).strip()
+                head = f"[goes on from {before.id}; all of it: {self._peek(question, 0)}]"
+                return f"{head}\n{rest}" if len(rest) <= cap else None
+        return None
 
     def _cut(self, question: Question, cap: int) -> str:
         whole = question.text

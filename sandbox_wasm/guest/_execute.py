@@ -267,7 +267,7 @@ def hidden(helpers: dict[str, Any]) -> frozenset[str]:
 
 
 def put_back(namespace: dict[str, Any], helpers: dict[str, Any]) -> list[str]:
-    """Give the helpers their names again.
+    """Give the helpers their names again; what had taken one is kept under that name and `_`.
 
     Returns:
         One note for each name that had been taken by something else.
@@ -277,7 +277,8 @@ def put_back(namespace: dict[str, Any], helpers: dict[str, Any]) -> list[str]:
         if namespace.get(name) is helper:
             continue
         if name in namespace:
-            notes.append(f"`{name}` is the name of a helper and was put back; use another name")
+            namespace[f"{name}_"] = namespace[name]
+            notes.append(f"`{name}` is the name of a helper and was put back; yours is `{name}_`")
         namespace[name] = helper
     return notes
 

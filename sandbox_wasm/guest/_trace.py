@@ -20,6 +20,11 @@ _HINTS = (
         "\n[this code awaits, so its loop runs already: `await` the coroutine instead]",
     ),
 )
+# Advice of the interpreter that cannot be followed here.
+_NO_SITE = (
+    ". Site initialization is disabled, did you forget to add the site-packages directory to "
+    "sys.path or to enable your virtual environment?"
+)
 MAX_CHARS = 4000
 MAX_LINE = 500
 MAX_SOURCES = 200
@@ -65,6 +70,9 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     text = _OWN_NAME.sub("", text)
     if isinstance(error, FileNotFoundError | PermissionError):
         text += "\n[the sandbox has no files: use the load_variable and save_variable tools]"
+    if isinstance(error, ModuleNotFoundError):
+        text = text.replace(_NO_SITE, "")
+        text += "\n[nothing can be installed in the sandbox: use what is there]"
     if type(error) is RuntimeError and error.args and type(error.args[0]) is str:
         text += next((hint for start, hint in _HINTS if error.args[0].startswith(start)), "")
     if len(text) > limit:

@@ -24,6 +24,11 @@ async def test_the_agent_answers_as_the_root_model_while_the_run_is_suspended(
         assert "How many rows?" in reply.text
         reply = await agent.call("answer_sub_llm", answers={"q1": code("print(len(rows))")})
         assert "SUSPENDED" in reply.text, reply.text
+        assert "goes on from q1" in reply.text
+        assert "[turn 1 of 20 done" in reply.text
+        assert "How many rows?" not in reply.text  # a turn costs what is new in it
+        whole = await agent.call("answer_sub_llm", answers={})
+        assert "How many rows?" in whole.text
         reply = await agent.call("answer_sub_llm", answers={"q2": code("SUBMIT(len(rows))")})
         assert not reply.failed, reply.text
         assert "=> 3" in await agent.run("n")

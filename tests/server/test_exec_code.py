@@ -108,12 +108,13 @@ async def test_objects_that_cannot_be_shown_are_still_named(agent: Agent) -> Non
 
 
 async def test_helpers_are_put_back_with_a_note(agent: Agent) -> None:
-    reply = await agent.run("grep = 5; del chunks; grep")
+    reply = await agent.run("grep = 5; lines = ['a', 'b']; del chunks; grep")
     assert "=> 5" in reply
-    assert "note: `grep` is the name of a helper" in reply
+    assert "note: `grep` is the name of a helper and was put back; yours is `grep_`" in reply
+    assert "+ lines_: list 2 items" in reply
     assert "chunks" not in reply
     assert "callable" not in reply
-    assert "=> (True, True)" in await agent.run("callable(grep), callable(chunks)")
+    assert "=> (True, True, 5)" in await agent.run("callable(grep), callable(chunks), grep_")
     assert "note" not in await agent.run("1")
 
 

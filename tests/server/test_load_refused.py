@@ -34,7 +34,7 @@ async def test_names_that_cannot_be_variables(agent: Agent) -> None:
 
 async def test_both_or_neither_of_source_and_value(agent: Agent, work: Path) -> None:
     (work / "a.txt").write_text("a")
-    assert "either `source`" in await refused(agent)
+    assert "is missing" in await refused(agent)
     assert "not both" in await refused(agent, source="a.txt", value="b")
     assert "`pattern`" in await refused(agent, value="b", pattern="*.py")
     assert "pattern=" in await refused(agent, source="a.txt", pattern="*.py")
