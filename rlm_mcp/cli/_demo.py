@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @cache_option
 @sub_model_option
 def command(keep: bool, local: bool, cache: str | None, sub_model: str | None) -> None:
-    """Watch an agent work through Python's standard library without reading it."""
+    """Watch a session on real input, step by step."""
     import os
     import shutil
     import tempfile
@@ -44,6 +44,10 @@ def command(keep: bool, local: bool, cache: str | None, sub_model: str | None) -
     try:
         outcome = run_demo(console, settings.cache, folder, model)
         _conclude(console, outcome)
+        console.print(
+            "\nNot shown: search, symbols, citations, documents and tables, files larger than "
+            "memory, sub_rlm."
+        )
         if keep:
             console.print(f"\nKept: {outcome.report}", markup=False)
             console.print(f"      the space: rlm-mcp spaces --home {folder / 'home'}", markup=False)

@@ -135,8 +135,9 @@ def arguments_of(source: str, commands: Mapping[str, Command]) -> tuple[Command,
     name, _, query = source.removeprefix(PREFIX).partition("?")
     command = commands.get(name)
     if command is None:
-        known = "; ".join(map(str, commands.values())) or "none are declared in the settings"
-        raise BadRequestError(f"There is no command {name[:80]!r}. There are: {known}.")
+        known = "; ".join(map(str, commands.values()))
+        there = f"There are: {known}." if known else "In the settings none are declared."
+        raise BadRequestError(f"There is no command {name[:80]!r}. {there}")
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=bool(query), errors="strict"

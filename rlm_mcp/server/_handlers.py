@@ -472,7 +472,9 @@ async def _close(call: Call, given: args.SpacesCall) -> str:
 
 async def _delete(call: Call, given: args.SpacesCall) -> str:
     if not given.space:
-        raise BadRequestError("delete wants the space by name, since it cannot be undone")
+        raise BadRequestError(
+            "delete cannot be undone, so it wants the space by name: give `space`"
+        )
     await call.app.spaces.delete(given.space)
     return f"space {given.space} is deleted"
 
