@@ -28,8 +28,8 @@ In the code: grep(pattern, target), search("words or a question", target), \
 lines(text, start, stop), chunks(text, size, by=), outline(code), \
 symbols(folder).callers(name), sub_llm(prompt, context=..., schema=a dataclass or list[...]), \
 sub_llm_map(prompts), await asub_llm(prompt), sub_rlm(question, **variables) (a model works on a \
-fork), show_vars(); Out[n] has the full output of execution n. cite(hit) put into a report's text \
-becomes a note with path, lines and digest when it is saved. \
+fork), pmap(function, items) (all cores), show_vars(); Out[n] has the full output of execution n. \
+cite(hit) put into a report's text becomes a note with path, lines and digest when it is saved. \
 There are no files and no network in the sandbox.
 Every execution is a commit: spaces(action="undo") takes it back, fork tries something else, \
 and a space survives restarts."""

@@ -8,12 +8,12 @@ from ._hits import Hit, Hits
 from ._kinds import base_of, type_name
 from ._lines import (
     as_text,
-    compiled,
     excerpt,
     is_text,
     line_count,
     neighbours,
     offset_of_line,
+    pattern_of,
     plain,
     scan,
 )
@@ -79,7 +79,7 @@ def grep(
         text = plain(value)
         binary = not isinstance(text, str)
         if binary not in cache:
-            cache[binary] = compiled(pattern, text, re.IGNORECASE if ignore_case else 0)
+            cache[binary] = pattern_of(pattern, text, re.IGNORECASE if ignore_case else 0)
         last = -1
         for line in scan(cache[binary], text):
             if line.line_start == last and line.line_end - line.line_start <= _LONG:

@@ -88,6 +88,19 @@ def compiled(pattern: Any, text: Text, flags: int = 0) -> re.Pattern[Any]:
     return re.compile(pattern, flags | re.MULTILINE)
 
 
+def pattern_of(pattern: Any, text: Text, flags: int = 0) -> re.Pattern[Any]:
+    """As `compiled`, with an error for who wrote the pattern.
+
+    Raises:
+        ValueError: it is no regular expression.
+    """
+    try:
+        return compiled(pattern, text, flags)
+    except re.error as error:
+        hint = "for a literal text use re.escape(text)"
+        raise ValueError(f"{pattern!r:.200} is no regular expression: {error}; {hint}") from None
+
+
 def scan(
     pattern: re.Pattern[Any], text: Text, start: int = 0, stop: int | None = None
 ) -> Iterator[Line]:

@@ -308,6 +308,12 @@ def _long_lived() -> bytes:
     return array("I", [id(None), *map(id, found), *map(id, codes)]).tobytes()
 
 
+def _is_of_this_package(value: object) -> bool:
+    if not isinstance(value, FunctionType | type):
+        return False
+    return str(value.__module__).partition(".")[0] == __name__.partition(".")[0]
+
+
 def install(*, first: bool) -> dict[str, Any]:
     """Take the place of whatever ran turns before.
 
@@ -346,7 +352,9 @@ def install(*, first: bool) -> dict[str, Any]:
         _execute.keep_builtin(name, _execute.leave)
     _execute.keep_modules()
     whole += _whole()
-    NAMESPACE.update(HELPERS)
+    for name in [name for name in HELPERS if _is_of_this_package(NAMESPACE.get(name))]:
+        del NAMESPACE[name]  # an older version's
+    _execute.put_back(NAMESPACE, HELPERS)
     NAMESPACE.setdefault("Out", {})
     gc.collect()
     if first:

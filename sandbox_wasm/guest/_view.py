@@ -75,6 +75,15 @@ class FileView:
         """Whether it gives bytes and not text."""
         return self._encoding is None
 
+    def __getattr__(self, name: str) -> Any:
+        """An error that says what a view has instead of what a text has."""
+        if name.startswith("__") or not hasattr(str, name):
+            raise AttributeError(f"a view has no attribute {name!r}")
+        raise AttributeError(
+            f"a view has no {name}(), it is larger than memory: use slices, .lines[a:b], "
+            "grep(pattern, view), or view.to_str() where it fits"
+        )
+
     def __len__(self) -> int:
         """The length in bytes, where `len` can say it."""
         if self.size > MAX_LEN:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from . import _slots
 from ._hits import Hit
-from ._lines import Line, as_text, compiled, excerpt
+from ._lines import Line, as_text, excerpt, pattern_of
 from ._slots import FOUND
 from ._translate import Translation, literal, translate
 from ._view import LONGEST, WINDOW, FileView
@@ -413,7 +413,7 @@ def grep(
     which must be where a line begins. `expect` is how many hits will be taken, `of` the variable.
     """
     stop = view.size if stop is None else stop
-    wanted = compiled(pattern, b"" if view.binary else "", flags)
+    wanted = pattern_of(pattern, b"" if view.binary else "", flags)
     told = translate(wanted)
     if told is None:
         yield from _grep_across(wanted, view, where, context, start, stop, of)

@@ -83,3 +83,8 @@ def test_a_hundred_megabytes_are_searched_without_splitting_them() -> None:
     began = time.perf_counter()
     assert grep("needle", text)[0].line == 1_000_001
     assert time.perf_counter() - began < 5
+
+
+def test_a_wrong_pattern_is_an_error_that_says_how_to_write_it() -> None:
+    with pytest.raises(ValueError, match=r"'\(' is no regular expression: .*re\.escape\(text\)"):
+        grep("(", LOG)

@@ -42,6 +42,12 @@ async def test_an_older_space_gets_this_version_and_keeps_its_variables(
         keep_chars=100,
     )
     assert execution.value == "(True, 3, 4, 1)"
+    left = await space.execute(
+        "[name for name in list(globals()) if name[:-1] in globals() and name.endswith('_')]",
+        timeout_s=60,
+        keep_chars=100,
+    )
+    assert left.value == "[]", "the helpers of the older version are gone, not kept as variables"
     cited = await space.execute("evidence()", timeout_s=60, keep_chars=100)
     assert cited.value is not None and "[cite:1] text:2 " in cited.value
     assert "upgrade" in [commit.label for commit in spaces.store.history("main")]
