@@ -1,13 +1,16 @@
 """Getting data out of a reply, and checking it against a JSON Schema.
 
 The schema comes from guest code and is checked in the process that holds the secrets, so it can
-neither make this process fetch a reference, nor keep it busy: checking has a time limit, and
-regular expressions, which cannot be interrupted, are refused. Call `read_data` in a thread.
+neither make this process fetch a reference, nor keep it busy: checking has a time limit, and what
+cannot be interrupted is refused: regular expressions, and data of too many values. References
+lead only to where a schema is, so that nothing is taken for one that was not checked. Call
+`read_data` in a thread.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -20,13 +23,30 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from ..sandbox import is_too_fine
 from ._types import JsonSchema
 
 MAX_SCHEMA_CHARS = 100_000
 MAX_CHECK_S = 1.0  # measured: 50 fields in each of 200 items take 0.2 s
 _MAX_ERRORS = 5
 _MAX_ERROR_CHARS = 300
-_REGEX_WORDS = ("pattern", "patternProperties")
+MAX_SUBSCHEMAS = 2_000
+"""Objects in a schema; the check of each takes up to 1 ms (measured)."""
+MAX_LIST = 500
+"""Entries of a list in a schema that are no plain values: they are compared with each other."""
+_REFUSED = ("pattern", "patternProperties", "unevaluatedItems", "unevaluatedProperties")
+"""The first two are regular expressions, the others search with a time that nothing bounds."""
+_OF_NAMES = ("properties", "$defs", "definitions", "dependentSchemas")
+_OF_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_OF_ONE = (
+    "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
+    "propertyNames", "then",
+)  # fmt: skip
+_OWN_REFERENCE = re.compile(
+    rf"#(?:(?:/(?:{'|'.join(map(re.escape, _OF_NAMES))})/[^/]*"
+    rf"|/(?:{'|'.join(_OF_LISTS)})/[0-9]+|/(?:{'|'.join(_OF_ONE)}))*|[A-Za-z_][\w.-]*)"
+)
+"""Anchors, and pointers that lead to a schema."""
 
 
 class SchemaMismatchError(Exception):
@@ -50,26 +70,45 @@ def check_schema(schema: JsonSchema) -> None:
     if len(text) > MAX_SCHEMA_CHARS:
         problem = f"the schema has {len(text)} characters; at most {MAX_SCHEMA_CHARS}"
         raise UnusableSchemaError(problem)
-    if any(f'"{word}": ' in text for word in _REGEX_WORDS) and (word := _regex_word(schema)):
-        raise UnusableSchemaError(f"`{word}` is not supported in a schema: check it in your code")
-    _check_text(text)
+    try:
+        _check_text(text)
+    except RecursionError:
+        raise UnusableSchemaError("the schema is nested too deeply") from None
 
 
 @lru_cache(maxsize=256)  # a map sends the same schema a thousand times
 def _check_text(text: str) -> None:
+    schema = json.loads(text)
+    _check_size(schema)
+    schema.pop("$schema", None)  # this dialect is what is checked, whatever it says
     try:
-        Draft202012Validator.check_schema(json.loads(text))
+        Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         problem = f"the schema is not valid at {error.json_path}: {_short(error.message)}"
         raise UnusableSchemaError(problem) from None
-    except RecursionError:
-        raise UnusableSchemaError("the schema is nested too deeply") from None
+    if problem := _problem(schema):
+        raise UnusableSchemaError(problem)
+
+
+def _check_size(schema: Any) -> None:
+    """Refuse what would take long even to check as a schema."""
+    objects, rest = 0, [schema]
+    while rest:
+        node = rest.pop()
+        objects += isinstance(node, dict)
+        children = list(node.values() if isinstance(node, dict) else node)
+        parts = [child for child in children if isinstance(child, dict | list)]
+        if objects > MAX_SUBSCHEMAS or (isinstance(node, list) and len(parts) > MAX_LIST):
+            raise UnusableSchemaError("the schema has too many parts: ask for less at once")
+        rest += parts
 
 
 def read_data(text: str, schema: JsonSchema) -> Any:
     """Return the value in a reply, checked; raise `SchemaMismatchError` with what is wrong."""
     value = _parse(text)
     # A registry of its own: the default one would fetch a reference to a URL.
+    # Another dialect would be checked by another class, without the time limit.
+    schema = {key: part for key, part in schema.items() if key != "$schema"}
     validator = _TimedValidator(schema, registry=Registry())
     _until.set(time.monotonic() + MAX_CHECK_S)
     try:
@@ -82,6 +121,9 @@ def read_data(text: str, schema: JsonSchema) -> Any:
         raise UnusableSchemaError("checking the answer against the schema takes too long") from None
     except Unresolvable as error:
         raise UnusableSchemaError(f"the schema refers to nothing: {_short(str(error))}") from None
+    except (ValueError, ArithmeticError) as error:  # 10**400 as a multiple of 0.5, a strange `$id`
+        problem = f"the answer cannot be checked against the schema: {_short(str(error))}"
+        raise UnusableSchemaError(problem) from None
     if errors:
         raise SchemaMismatchError("; ".join(errors))
     return value
@@ -102,6 +144,9 @@ def is_object_schema(schema: JsonSchema) -> bool:
 
 def _parse(text: str) -> Any:
     stripped = text.strip()
+    if is_too_fine(stripped.encode("utf-8", "surrogatepass")):
+        # Reading it would hold up this process, and take a hundred times its size.
+        raise SchemaMismatchError("the answer has over a million values: submit less")
     try:
         return _load(stripped)
     except (ValueError, RecursionError) as error:
@@ -124,24 +169,25 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _load = _DECODER.decode
 
 
-def _regex_word(node: Any) -> str | None:
-    # A property may be CALLED "pattern": there its value is a schema, and the keyword's a string.
-    if isinstance(node, dict):
-        if isinstance(node.get("pattern"), str):
-            return "pattern"
-        if isinstance(node.get("patternProperties"), dict) and all(
-            isinstance(value, dict | bool) for value in node["patternProperties"].values()
-        ):
-            return "patternProperties"
-        children: Any = node.values()
-    elif isinstance(node, list):
-        children = node
-    else:
+def _problem(schema: Any) -> str | None:
+    """What cannot be checked here, in a valid schema or below it."""
+    if not isinstance(schema, dict):
         return None
-    for child in children:
-        if found := _regex_word(child):
-            return found
-    return None
+    below: list[Any] = []
+    for word, part in schema.items():
+        if word in _REFUSED:
+            return f"`{word}` is not supported in a schema: check it in your code"
+        if word == "$schema":
+            return "`$schema` is supported only at the top of a schema"
+        if word in ("$ref", "$dynamicRef") and not _OWN_REFERENCE.fullmatch(part):
+            return f"the schema refers to nothing: `{word}` must name a part of it: #/$defs/name"
+        if word in _OF_NAMES:
+            below += part.values()
+        elif word in _OF_LISTS:
+            below += part
+        elif word in _OF_ONE:
+            below.append(part)
+    return next((problem for part in below if (problem := _problem(part))), None)
 
 
 _Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
@@ -157,9 +203,35 @@ def _timed(keyword: _Keyword) -> _Keyword:
     return step
 
 
+def _unique(_validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    # The library compares each entry with each, which 30,000 objects keep busy for an hour.
+    if not unique or not isinstance(instance, list):
+        return
+    seen = set()
+    for item in instance:
+        if time.monotonic() > _until.get():
+            raise _TooSlowError
+        if (known := _hashable(item)) in seen:
+            yield ValidationError(f"{_short(repr(item))} is there twice")
+            return
+        seen.add(known)
+
+
+def _hashable(value: Any) -> object:
+    """The same for values that JSON Schema calls equal, and for no others."""
+    if isinstance(value, dict):
+        return dict, frozenset((key, _hashable(part)) for key, part in value.items())
+    if isinstance(value, list):
+        return list, tuple(map(_hashable, value))
+    return (bool, value) if isinstance(value, bool) else value
+
+
 _TimedValidator = extend(
     Draft202012Validator,
-    {name: _timed(keyword) for name, keyword in Draft202012Validator.VALIDATORS.items()},
+    {
+        name: _timed(keyword)
+        for name, keyword in {**Draft202012Validator.VALIDATORS, "uniqueItems": _unique}.items()
+    },
 )
 
 

@@ -20,7 +20,7 @@ from ._helper import run_helper, search_program
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import Handed, WorkerDiedError, WorkerProcess
-from ._read import text_of
+from ._read import is_too_fine, text_of
 
 __all__ = [
     "GRACE_SECONDS",
@@ -43,6 +43,7 @@ __all__ = [
     "WorkerDiedError",
     "WorkerPool",
     "WorkerProcess",
+    "is_too_fine",
     "refuse_calls",
     "run_helper",
     "scratch_file",

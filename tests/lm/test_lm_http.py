@@ -258,9 +258,19 @@ async def test_a_server_that_refuses_the_schema_parameter_gets_it_in_the_prompt(
             | {"d40": {}},
             "$ref": "#/$defs/d0",
         },
+        {"unknown": {"patternProperties": {"(a+)+$": {}, "b": 5}}, "$ref": "#/unknown"},
+        {"unknown": {"type": 5}, "$ref": "#/unknown"},
+        {"allOf": [{"$schema": "http://json-schema.org/draft-07/schema#", "$ref": "#"}]},
+        {"unevaluatedProperties": False},
+        {"enum": [[n] for n in range(501)]},
+        {"properties": {f"p{n}": {} for n in range(2_001)}},
     ],
-    ids=["invalid", "regular expression", "remote reference", "exponential"],
-)
+    ids=[
+        "invalid", "regular expression", "remote reference", "exponential",
+        "regular expression where no schema is", "no schema where one is", "another dialect",
+        "search without a bound", "long list", "many parts",
+    ],
+)  # fmt: skip
 async def test_a_hostile_schema_is_an_error(
     server: LocalOpenAIServer, model: LiteLLMModel, schema: dict[str, Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -16,11 +17,15 @@ from rlm_mcp.lm import (
     Progress,
     Prompt,
     Request,
+    SchemaMismatchError,
     ScriptedModel,
+    UnusableSchemaError,
     Usage,
     answer_guest,
     ask_all,
+    check_schema,
     choose,
+    read_data,
 )
 
 pytestmark = pytest.mark.anyio
@@ -153,3 +158,41 @@ async def test_what_the_guest_may_not_send_is_refused_before_a_call(fields: dict
         await answer_guest(fields, model, limits=limits)
     assert len(str(caught.value)) < 1200
     assert model.requests == []
+
+
+@pytest.mark.timeout(30)
+async def test_entries_are_compared_in_linear_time_as_json_schema_compares_them() -> None:
+    unique = {"uniqueItems": True}
+    many = json.dumps([{"a": [n]} for n in range(30_000)])
+    assert len(read_data(many, unique)) == 30_000
+    assert read_data('[1, true, "1", {"a": 1}, {"a": true}, [0], [false]]', unique)
+    for twice in ("[1, 1.0]", '[{"a": [1]}, {"a": [1.0]}]', '["a", "a"]', "[null, null]"):
+        with pytest.raises(SchemaMismatchError, match="there twice"):
+            read_data(twice, unique)
+
+
+async def test_an_answer_that_would_hold_up_the_server_is_not_read() -> None:
+    # Ten seconds and more than a gigabyte, in which nothing else in the process runs.
+    with pytest.raises(SchemaMismatchError, match="over a million values"):
+        read_data("[" + "[]," * 2_000_000 + "0]", {"type": "array"})
+    with pytest.raises(UnusableSchemaError, match="too large to convert"):
+        read_data("1" + "0" * 400, {"multipleOf": 0.5})
+
+
+async def test_a_schema_as_tools_make_them_can_be_used() -> None:
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://example.com/person",
+        "$defs": {"Name": {"$anchor": "name", "type": "string"}},
+        "properties": {
+            "pattern": {"$ref": "#/$defs/Name"},
+            "again": {"$ref": "#/properties/pattern"},
+            "once": {"$ref": "#name"},
+            "list": {"type": "array", "items": {"$ref": "#"}},
+        },
+    }
+    check_schema(schema)
+    assert read_data('{"pattern": "a", "list": [{"again": "b"}]}', schema)
+    for wrong in ('{"list": [{"again": 5}]}', '{"once": 5}'):
+        with pytest.raises(SchemaMismatchError):
+            read_data(wrong, schema)
