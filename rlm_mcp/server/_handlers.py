@@ -306,7 +306,13 @@ async def sub_rlm(call: Call, given: args.SubRLM) -> tuple[str, bool]:
             if into is None:
                 shown = await _shown_answer(fork)
             else:
-                shown = f"{into}: {(await hand_over(fork, space, into)).preview}"
+                try:
+                    shown = f"{into}: {(await hand_over(fork, space, into)).preview}"
+                except RlmError as error:
+                    raise BadRequestError(
+                        f"{error}\nThe answer is kept as `{ANSWER}` in space {fork.handle}\n"
+                        + render.run_text(result)
+                    ) from error
             return render.run_text(result, render.clean(shown)), False
 
     task = asyncio.ensure_future(work())

@@ -174,7 +174,7 @@ async def _pickled_answer(fork: Space) -> str:
 
 
 def _failed(result: RunResult) -> dict[str, Any]:
-    cause = f": {result.error}" if result.error else ""
+    cause = f": {str(result.error).rstrip('.')}" if result.error else ""
     return _error(
         f"sub_rlm came to no answer after {result.iterations} iterations ({result.why}){cause}. "
         f"What was reached is in space {result.space}",

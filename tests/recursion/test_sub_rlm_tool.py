@@ -56,6 +56,25 @@ async def test_the_answer_is_shown_or_stored_and_the_fork_is_kept(connect: Conne
         assert "load answer" in history
 
 
+async def test_an_answer_that_cannot_be_handed_over_is_still_to_be_had(connect: Connect) -> None:
+    class Deleting(RootModel):
+        agent: Agent
+
+        async def ask(self, request: Request) -> Answer:
+            await self.agent.call("spaces", action="delete", space="main")
+            return await super().ask(request)
+
+    model = Deleting(code("SUBMIT(3)"))
+    async with connect(model) as agent:
+        model.agent = agent
+        reply = await agent.call("sub_rlm", question="How many?", into="answer")
+        assert reply.failed
+        assert reply.text.startswith("space `main` was deleted\n")
+        assert f"The answer is kept as `submitted` in space {fork_in(reply.text)}" in reply.text
+        assert "1 sub-LLM call" in reply.text
+        assert "=> 3" in await agent.run("submitted", space=fork_in(reply.text))
+
+
 async def test_a_long_answer_names_the_call_that_shows_the_rest(connect: Connect) -> None:
     async with connect(RootModel(code("SUBMIT('word ' * 3000)"))) as agent:
         reply = await ask(agent)

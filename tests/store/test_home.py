@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.errors import SpaceError, StoreError
-from rlm_mcp.store import Store
+from rlm_mcp.store import KeptAnswer, Store
 
 from .conftest import Home
 
@@ -46,6 +46,27 @@ def test_a_store_of_a_newer_format_is_refused_and_left_alone(home: Home) -> None
     database = sqlite3.connect(home.folder / "store.sqlite")
     assert database.execute("PRAGMA user_version").fetchone() == (99,)
     assert database.execute("SELECT handle FROM spaces").fetchall() == [("main",)]
+    database.close()
+
+
+def test_answers_of_an_older_format_are_still_known(home: Home) -> None:
+    home.store.answers.write([KeptAnswer("k", "a/b", b"paid for")], (), {}, 1 << 20)
+    home.store.close()
+    database = sqlite3.connect(home.folder / "store.sqlite")
+    database.executescript(
+        "ALTER TABLE answers RENAME TO later;"
+        "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, created REAL NOT NULL, "
+        "used REAL NOT NULL, size INTEGER NOT NULL, answer BLOB NOT NULL) WITHOUT ROWID;"
+        "INSERT INTO answers SELECT * FROM later; DROP TABLE later;"
+        "CREATE INDEX answers_by_use ON answers (used); PRAGMA user_version = 3"
+    )
+    database.close()
+    home.reopen()
+    assert home.store.answers.find(["k", "other"])["k"].answer == b"paid for"
+    # A look for a key reads no answers: they lie beside what is searched.
+    database = sqlite3.connect(home.folder / "store.sqlite")
+    plan = database.execute("EXPLAIN QUERY PLAN SELECT answer FROM answers WHERE key = 'k'")
+    assert "USING INDEX sqlite_autoindex_answers_1" in str(plan.fetchall())
     database.close()
 
 
