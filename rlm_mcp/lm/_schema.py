@@ -86,8 +86,8 @@ def _check_text(text: str) -> None:
     except SchemaError as error:
         problem = f"the schema is not valid at {error.json_path}: {_short(error.message)}"
         raise UnusableSchemaError(problem) from None
-    if problem := _problem(schema):
-        raise UnusableSchemaError(problem)
+    if unusable := _problem(schema):
+        raise UnusableSchemaError(unusable)
 
 
 def _check_size(schema: Any) -> None:
