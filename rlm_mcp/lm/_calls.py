@@ -14,6 +14,7 @@ from ._cache import AnswerCache
 from ._cached import Cached
 from ._journal import Journal
 from ._model import SubModel
+from ._scrubbed import Scrubbed
 from ._windowed import Windowed
 
 CACHE_MB = 512
@@ -44,7 +45,8 @@ class Calls:
         in_flight: int = IN_FLIGHT,
     ) -> None:
         self.default_model = default_model
-        self.source: SubModel = Windowed(Bounded(source, default_model, in_flight), default_model)
+        bounded = Bounded(Scrubbed(source), default_model, in_flight)
+        self.source: SubModel = Windowed(bounded, default_model)
         self._answers = answers
         self._journal = Journal(answers, cache_mb << 20)
         self._cache = AnswerCache(answers, self._journal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from anyio import to_thread
 
 from rlm_mcp.errors import SubLLMError
 from rlm_mcp.lm import LocalOpenAIServer, Request, ScriptedModel
+from rlm_mcp.settings import Settings
 
 from ..conftest import Connect
 
@@ -176,3 +178,26 @@ async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connec
         text = (await agent.call("sub_rlm", question="How many?", budget={"calls": 4})).text
         assert len(model.requests) == 4
         assert "budget" in text
+
+
+async def test_a_key_that_a_provider_repeats_reaches_nobody(
+    connect: Connect, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-repeated-0123456789abcdef"
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    def repeat(request: Request) -> str | SubLLMError:
+        if request.prompt.text == "bad":
+            return SubLLMError(f"wrong key {key}", kind="no_key")
+        return json.dumps({"said": f"your key is {key}"})
+
+    async with connect(ScriptedModel(repeat)) as agent:
+        schema = {"type": "object", "properties": {"said": {"type": "string"}}}
+        reply = await agent.run(f"sub_llm('a'), sub_llm('b', schema={schema})")
+        assert "your key is [secret]" in reply
+        assert key not in reply
+        text = await agent.fails("exec_code", code="sub_llm('bad')")
+        assert "wrong key [secret]" in text
+        assert key not in text
+    for path in settings.home.rglob("*"):
+        assert path.is_dir() or key.encode() not in path.read_bytes(), path
