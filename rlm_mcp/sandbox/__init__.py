@@ -16,7 +16,6 @@ from ._guest import (
     refuse_calls,
     scratch_file,
 )
-from ._helper import run_helper, search_program
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import Handed, WorkerDiedError, WorkerProcess
@@ -44,9 +43,7 @@ __all__ = [
     "WorkerPool",
     "WorkerProcess",
     "refuse_calls",
-    "run_helper",
     "scratch_file",
-    "search_program",
     "text_of",
     "unpack",
 ]

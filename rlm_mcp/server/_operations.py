@@ -67,7 +67,7 @@ async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> 
 
 async def symbols(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Find definitions and references in texts of code."""
-    return await find_symbols(call.app.helpers, fields)
+    return await find_symbols(call.app.parsers, fields)
 
 
 OPERATIONS: dict[str, Operation] = {

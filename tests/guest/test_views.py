@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rlm_mcp.sandbox import search_program
+from rlm_mcp.space import search_program
 from sandbox_wasm.guest import _slots, _view, _view_find
 from sandbox_wasm.guest._find import grep, lines
 from sandbox_wasm.guest._slots import ViewChangedError, ViewError
