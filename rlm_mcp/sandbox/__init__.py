@@ -6,7 +6,7 @@ from ..worker._memory import PAGE, WASM_PAGE
 from ._cache import BaseImage, Cache
 from ._guest import (
     GRACE_SECONDS,
-    Answer,
+    Answerer,
     Changes,
     Clock,
     Guest,
@@ -25,7 +25,7 @@ __all__ = [
     "GRACE_SECONDS",
     "PAGE",
     "WASM_PAGE",
-    "Answer",
+    "Answerer",
     "BaseImage",
     "Cache",
     "Changes",

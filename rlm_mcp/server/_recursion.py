@@ -16,7 +16,7 @@ from ..recursion import (
     ANSWER,
     NOT_HERE,
     Observe,
-    Question,
+    RunQuestion,
     RunResult,
     Step,
     load_prompt,
@@ -38,7 +38,7 @@ MAX_BYTES = 30 << 20
 async def running(
     call: Call,
     parent: Space,
-    question: Question,
+    question: RunQuestion,
     *,
     commit: int | None = None,
     variables: bytes = b"",
@@ -102,7 +102,7 @@ async def hand_over(fork: Space, space: Space, into: str) -> Loaded:
 async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Carry out a run that guest code asked for, on a fork of what it found."""
     variables, names = fields.get("variables"), fields.get("names")
-    question = Question(
+    question = RunQuestion(
         fields.get("question", ""),
         fields.get("schema"),
         fields.get("model"),
