@@ -26,6 +26,7 @@ from ..sandbox import scratch_file
 from ..space import Loaded, Space
 from ..trajectory import Span
 from ._course import Course, Current
+from ._recording import note_usage
 
 if TYPE_CHECKING:
     from ._handlers import Call
@@ -130,18 +131,8 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
 
 
 def _note(span: Span, result: RunResult) -> None:
-    usage = result.usage
-    span.note(
-        fork=result.space,
-        ended=result.ended,
-        iterations=result.iterations,
-        calls=usage.calls,
-        failed_calls=usage.failed,
-        cached_calls=usage.cached,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        usd=usage.usd,
-    )
+    span.note(fork=result.space, ended=result.ended, iterations=result.iterations)
+    note_usage(span, result.usage)
 
 
 def _is_names(found: object) -> TypeGuard[list[str]]:
