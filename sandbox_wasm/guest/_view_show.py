@@ -14,7 +14,7 @@ from ._preview_text import looks_like, odd_text
 from ._slots import ViewError
 from ._tokens import tokens_of
 from ._view import FileView
-from ._view_find import grep
+from ._view_grep import grep
 
 _WINDOWS, _WINDOW = 48, 8_192  # as in the preview of a text
 _ROW = 300  # characters of a line among others
