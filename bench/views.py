@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mcp.client.client import Client
 
-from rlm_mcp.sandbox import search_program
+from rlm_mcp.space import search_program
 
 from ._common import MB, Report, median, ms, run, size, spread, temporary_folder, timed
 from .load import call

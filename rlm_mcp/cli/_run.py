@@ -67,7 +67,7 @@ def command(
 
     from rich.console import Console
 
-    from ..recursion import Question
+    from ..recursion import RunQuestion
     from ..sandbox import Cache
     from ..server import answer_question
     from ..settings import load_settings
@@ -76,7 +76,7 @@ def command(
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     settings = load_settings(flags)
     sources = dict(_variable(text) for text in variables)
-    asked = Question(
+    asked = RunQuestion(
         question,
         _schema(schema),
         max_iterations=max_iterations,

@@ -1,6 +1,10 @@
-"""Short-lived processes that parse untrusted data outside of a guest, locked down as workers are.
+"""Short-lived processes for untrusted data outside of guests, locked down as workers are.
 
-`_process` starts one and bounds it; a module such as `symbols` is what runs in it, by `_serve`.
+What runs in one is a module named without an underscore: `symbols` parses code, `convert` reads
+and writes formats that guests have no parser for, `search` becomes the search program, `count`
+counts lines. `_process` is the server's side: it starts, feeds, bounds and ends one. `_inside` is
+the helper's: it gives up its rights before it looks at a byte.
+
 Nothing is imported here: a helper starts in a tenth of a second because it loads its parser and
 little else.
 """

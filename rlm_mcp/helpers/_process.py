@@ -1,84 +1,87 @@
-"""The server's side of a helper: start it, hand it its data, take its answer, end it."""
+"""The server's side of a helper: start it, hand it its data, take what it hands in, end it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-AT_ONCE = 2
-"""Helpers that run at the same time; further calls wait (a guess: they are busy all the time)."""
-SECONDS = 60.0
-"""The longest that a helper may run: its input is bounded, and takes some seconds."""
-MAX_OUTPUT = 48 << 20
-"""Bytes of an answer; with what JSON adds it still fits into a message to a guest."""
+_PIPE = asyncio.subprocess.PIPE
 _BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
-class Answer:
+class Output:
     """What a helper handed in, which may be an attacker's.
 
     Args:
         data: all of it, or what came before it was ended.
-        failure: why it is not all; empty when the helper came to its end.
+        status: of its exit, negative for a signal.
+        failure: why it is not all; empty when the helper came to its end with status 0.
     """
 
     data: bytes
+    status: int
     failure: str = ""
 
 
-class Helpers:
-    """Runs helpers. Belongs to one event loop."""
+async def run_helper(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    data: bytes = b"",
+    source: int | None = None,
+    target: int | None = None,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+    seconds: float | None = None,
+    idle_seconds: float | None = None,
+    max_output: int = 0,
+) -> Output:
+    """Run a helper to its end; it is killed when this is cancelled.
 
-    def __init__(self) -> None:
-        self._free = asyncio.Semaphore(AT_ONCE)
-
-    async def run(
-        self,
-        module: str,
-        arguments: Sequence[str],
-        data: bytes,
-        idle_seconds: float = SECONDS,
-    ) -> Answer:
-        """Run a helper.
-
-        Args:
-            module: of this package, such as `symbols`.
-            arguments: of its command line; never anything that came from a guest as it is.
-            data: for its standard input.
-            idle_seconds: it is ended when nothing has come from it for so long.
-        """
-        async with self._free:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments,
-                env={}, cwd="/", start_new_session=True,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-            taken = bytearray()
-            sending = asyncio.ensure_future(_send(process, data))
-            try:
-                async with asyncio.timeout(SECONDS):
-                    failure = await _take(process, taken, idle_seconds)
-                    if not failure and await process.wait() != 0:
-                        failure = f"the helper died (status {process.returncode})"
-            except TimeoutError:
-                failure = "the helper took too long"
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                sending.cancel()
-                await asyncio.wait([sending])
-                await process.wait()
-        return Answer(bytes(taken), failure)
+    Args:
+        module: of this package, such as `symbols`.
+        arguments: of its command line; what came from a guest only where the helper knows it.
+        data: for its standard input.
+        source: descriptor that is its standard input instead.
+        target: descriptor that is its standard output, of which then nothing is taken here.
+        descriptors: further ones, which it has under the same numbers.
+        environment: all of its variables.
+        seconds: the longest that it may run.
+        idle_seconds: the longest in which nothing comes from it.
+        max_output: the most bytes that are taken of its standard output.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments,
+        env=dict(environment or {}), cwd="/", start_new_session=True, pass_fds=descriptors,
+        stdin=source if source is not None else _PIPE if data else asyncio.subprocess.DEVNULL,
+        stdout=_PIPE if target is None else target,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    taken = bytearray()
+    sending = asyncio.ensure_future(_send(process, data))
+    try:
+        async with asyncio.timeout(seconds):
+            failure = await _take(process, taken, idle_seconds, max_output)
+            if not failure and await process.wait() != 0:
+                failure = f"the helper died (status {process.returncode})"
+    except TimeoutError:
+        failure = "the helper took too long"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        sending.cancel()
+        await asyncio.wait([sending])
+        status = await process.wait()
+    return Output(bytes(taken), status, failure)
 
 
 async def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
-    assert process.stdin is not None
+    if process.stdin is None:
+        return
     view = memoryview(data)
     with contextlib.suppress(ConnectionError):  # one that has died says so by its status
         for start in range(0, len(view), _BLOCK):
@@ -87,14 +90,16 @@ async def _send(process: asyncio.subprocess.Process, data: bytes) -> None:
     process.stdin.close()
 
 
-async def _take(process: asyncio.subprocess.Process, taken: bytearray, idle: float) -> str:
+async def _take(
+    process: asyncio.subprocess.Process, taken: bytearray, idle: float | None, most: int
+) -> str:
     """Read to the end, and say why if that was not reached."""
-    assert process.stdout is not None
-    while True:
+    while process.stdout is not None:
         async with asyncio.timeout(idle):
             block = await process.stdout.read(_BLOCK)
         if not block:
-            return ""
+            break
         taken += block
-        if len(taken) > MAX_OUTPUT:
-            return f"the helper handed in over {MAX_OUTPUT >> 20} MB"
+        if len(taken) > most:
+            return f"the helper handed in over {most:,} bytes"
+    return ""

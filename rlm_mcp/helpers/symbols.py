@@ -22,9 +22,12 @@ from typing import Any
 
 import tree_sitter
 
+from ._inside import serve
 from ._languages import LANGUAGES
-from ._serve import serve
 
+MAX_MEMORY = 2 << 30
+"""Bytes of address space; the tree of a source file takes some twenty times its size."""
+CPU_SECONDS = 50
 MAX_TEXT = 4 << 20
 """Bytes of one text; generated code above that is not worth its time (a guess)."""
 TEXT_SECONDS = 5.0
@@ -188,7 +191,11 @@ def main() -> None:
     """Load the grammars that were asked for, give up all rights, and parse."""
     grammars = {name: _Grammar(name) for name in sys.argv[1:]}
     "".encode("utf-8", "replace").decode("utf-8", "replace")
-    serve(lambda data: work(data, grammars))
+    serve(
+        lambda data: work(data, grammars),
+        max_memory=MAX_MEMORY,
+        cpu_seconds=CPU_SECONDS,
+    )
 
 
 if __name__ == "__main__":

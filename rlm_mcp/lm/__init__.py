@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._agent import AgentModel
-from ._batch import OnProgress, Progress, ask_all
+from ._batch import BatchProgress, OnProgress, ask_all
 from ._bounded import IN_FLIGHT
 from ._budget import Account, Budget, Hold
 from ._budgeted import Budgeted
@@ -35,6 +35,7 @@ __all__ = [
     "AgentModel",
     "Answer",
     "Attachment",
+    "BatchProgress",
     "Budget",
     "Budgeted",
     "CallLimits",
@@ -48,7 +49,6 @@ __all__ = [
     "Meter",
     "NoModel",
     "OnProgress",
-    "Progress",
     "Prompt",
     "Question",
     "Questions",

@@ -13,7 +13,7 @@ from rlm_mcp.errors import SubLLMError
 
 from ._meter import METER
 from ._pauses import Pauses
-from ._reply import Reply
+from ._reply import ProviderReply
 from ._schema import (
     SchemaMismatchError,
     UnusableSchemaError,
@@ -51,7 +51,7 @@ class Source(Protocol):
 
     async def send(
         self, request: Request, text: str, after: Sequence[Turn], schema: JsonSchema | None
-    ) -> Reply:
+    ) -> ProviderReply:
         """Ask once; raise `Trouble` for what goes wrong. It needs no time limit.
 
         Args:
@@ -128,7 +128,7 @@ class Asking:
         cause = f"the answer does not fit the schema after {1 + SCHEMA_REPEATS} tries: {problem}"
         raise self._schema_error(cause)
 
-    async def _tried(self, after: Sequence[Turn], *, native: bool) -> Reply:
+    async def _tried(self, after: Sequence[Turn], *, native: bool) -> ProviderReply:
         schema = self._request.schema
         text = self._request.prompt.text
         if schema is not None and not native:
@@ -155,7 +155,9 @@ class Asking:
             await anyio.sleep(wait)
         raise self._error(trouble, tries=number)
 
-    async def _once(self, text: str, after: Sequence[Turn], schema: JsonSchema | None) -> Reply:
+    async def _once(
+        self, text: str, after: Sequence[Turn], schema: JsonSchema | None
+    ) -> ProviderReply:
         meter = METER.get()
         if meter is not None:
             try:
@@ -177,7 +179,7 @@ class Asking:
                 meter.end(Usage(calls=1) + used)
         return reply
 
-    def _answer(self, reply: Reply, data: object) -> Answer:
+    def _answer(self, reply: ProviderReply, data: object) -> Answer:
         return Answer(
             reply.text,
             data,

@@ -19,7 +19,7 @@ PROGRESS_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BatchProgress:
     """How far a batch is: `done` counts what is finished, `failed` those of them that failed."""
 
     done: int
@@ -28,7 +28,7 @@ class Progress:
     usage: Usage
 
 
-OnProgress = Callable[[Progress], Awaitable[None]]
+OnProgress = Callable[[BatchProgress], Awaitable[None]]
 
 
 async def ask_all(
@@ -58,8 +58,8 @@ async def ask_all(
             usage += usage_of(result)
             finished += 1
 
-    def progress() -> Progress:
-        return Progress(finished, usage.failed, len(requests), usage)
+    def progress() -> BatchProgress:
+        return BatchProgress(finished, usage.failed, len(requests), usage)
 
     async def report() -> None:
         told = 0
@@ -101,7 +101,7 @@ def usage_of(result: Answer | SubLLMError) -> Usage:
     return Usage.of_error(result)
 
 
-async def tell(on_progress: OnProgress | None, progress: Progress) -> bool:
+async def tell(on_progress: OnProgress | None, progress: BatchProgress) -> bool:
     """Tell of progress; return whether it can be told."""
     if on_progress is None:
         return True

@@ -21,7 +21,7 @@ from ._command_lines import COMMAND_LINES
 from ._messages import transcript_of
 from ._pauses import Pauses
 from ._process import MAX_OUTPUT_BYTES, run_command
-from ._reply import Reply
+from ._reply import ProviderReply
 from ._trouble import Trouble
 from ._types import Answer, JsonSchema, Request, Turn, Usage
 
@@ -104,7 +104,7 @@ class CommandAgent:
 
     async def send(
         self, request: Request, text: str, after: Sequence[Turn], schema: JsonSchema | None
-    ) -> Reply:
+    ) -> ProviderReply:
         """Run the command once; raise `Trouble` for what goes wrong."""
         program = self._program()
         if program is None:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._process import Finished
-from ._reply import Reply
+from ._reply import ProviderReply
 from ._trouble import Trouble
 from ._types import NOTHING, Usage
 
@@ -69,7 +69,7 @@ class CommandLine:
     product: str
     install: str
     arguments: tuple[str, ...]
-    read: Callable[[Finished], Reply]
+    read: Callable[[Finished], ProviderReply]
     environ: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
     settings: tuple[str, str] | None = None
@@ -89,7 +89,7 @@ def trouble_in(message: str, usage: Usage = NOTHING) -> Trouble:
     return Trouble("failed", message, usage=usage)
 
 
-def _read_claude(left: Finished) -> Reply:
+def _read_claude(left: Finished) -> ProviderReply:
     found = _object(left)
     used = _dict(found.get("usage"))
     read = sum(
@@ -103,10 +103,12 @@ def _read_claude(left: Finished) -> Reply:
     if found.get("is_error") or not isinstance(text, str) or left.status != 0:
         said = text if isinstance(text, str) and text else str(found.get("subtype") or "no result")
         raise trouble_in(said, Usage(0, 0, read, written, cost))
-    return Reply(text, read, written, truncated=found.get("stop_reason") == "max_tokens", usd=cost)
+    return ProviderReply(
+        text, read, written, truncated=found.get("stop_reason") == "max_tokens", usd=cost
+    )
 
 
-def _read_codex(left: Finished) -> Reply:
+def _read_codex(left: Finished) -> ProviderReply:
     text: str | None = None
     said = ""
     read = written = 0
@@ -126,10 +128,10 @@ def _read_codex(left: Finished) -> Reply:
             said = str(event.get("message") or "an error")
     if text is None or left.status != 0:
         raise trouble_in(said or _words(left), Usage(0, 0, read, written, None))
-    return Reply(text, read, written)
+    return ProviderReply(text, read, written)
 
 
-def _read_gemini(left: Finished) -> Reply:
+def _read_gemini(left: Finished) -> ProviderReply:
     if left.status == 41:
         raise Trouble("no_key", _words(left))
     found = _object(left)
@@ -146,7 +148,7 @@ def _read_gemini(left: Finished) -> Reply:
     if found.get("error") or not isinstance(text, str) or left.status != 0:
         said = str(_dict(found.get("error")).get("message") or "") or _words(left)
         raise trouble_in(said, usage)
-    return Reply(text, read, written)
+    return ProviderReply(text, read, written)
 
 
 def _object(left: Finished) -> dict[str, Any]:

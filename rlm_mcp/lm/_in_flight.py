@@ -18,7 +18,7 @@ from pydantic import Field
 
 from rlm_mcp.errors import BadRequestError, SubLLMError
 
-from ._batch import OnProgress, Progress, ask_one, tell, usage_of
+from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
 from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
 from ._model import SubModel
 from ._types import Answer, Request, Usage
@@ -229,7 +229,7 @@ class InFlight:
         owner.done[ticket] = result
         owner.changed.set()
         self._finished += 1
-        progress = Progress(self._finished, self._usage.failed, self._total, self._usage)
+        progress = BatchProgress(self._finished, self._usage.failed, self._total, self._usage)
         if not await tell(self._on_progress, progress):
             self._on_progress = None
 

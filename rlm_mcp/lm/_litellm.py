@@ -25,7 +25,7 @@ from ._asking import Asking
 from ._litellm_reply import read_response, trouble_of
 from ._messages import messages_of
 from ._pauses import Pauses
-from ._reply import Reply
+from ._reply import ProviderReply
 from ._routes import Route, find_route
 from ._table import ModelTable
 from ._trouble import Trouble, copied
@@ -134,7 +134,7 @@ class LiteLLMModel:
 
     async def send(
         self, route: Route, request: Request, messages: list[dict[str, Any]], wanted: dict[str, Any]
-    ) -> Reply:
+    ) -> ProviderReply:
         """Ask a model once, on the fast path where there is one."""
         if route.endpoint is not None:
             parameters = self._wire_parameters(route, wanted)
@@ -178,7 +178,7 @@ class LiteLLMModel:
         messages: list[dict[str, Any]],
         parameters: dict[str, Any],
         timeout_s: float,
-    ) -> Reply:
+    ) -> ProviderReply:
         # The time-out is the whole call's, although less may be left: litellm keeps a client, with
         # its connections, for each different one, and `ask` ends the call in time anyway.
         try:
@@ -220,7 +220,7 @@ class _Source:
 
     async def send(
         self, request: Request, text: str, after: Sequence[Turn], schema: JsonSchema | None
-    ) -> Reply:
+    ) -> ProviderReply:
         wanted: dict[str, Any] = {}
         if request.max_tokens is not None:
             longest = self._route.info.longest if self._route.info is not None else 0
@@ -234,7 +234,7 @@ class _Source:
         return await self._litellm.send(self._route, request, messages, wanted)
 
 
-def _priced(route: Route, reply: Reply) -> Reply:
+def _priced(route: Route, reply: ProviderReply) -> ProviderReply:
     usd = None
     if route.info is not None:
         usd = route.info.usd(reply.input_tokens, reply.output_tokens, reply.cached_tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._reply import Reply, check_text, text_of
+from ._reply import ProviderReply, check_text, text_of
 from ._trouble import Trouble, trouble_from_status, without_prefix
 from ._types import Usage
 
@@ -58,7 +58,7 @@ def _headers_of(error: Exception) -> Mapping[str, str]:
     return {}
 
 
-def read_response(response: Any, *, priced: bool) -> Reply:
+def read_response(response: Any, *, priced: bool) -> ProviderReply:
     """Return the reply in a response of litellm; raise `Trouble` for one that is none."""
     try:
         choice = response.choices[0]
@@ -76,4 +76,4 @@ def read_response(response: Any, *, priced: bool) -> Reply:
     except Trouble as trouble:
         trouble.usage = Usage(0, 0, asked, answered, usd)
         raise
-    return Reply(text, asked, answered, 0, finish == "length", usd)
+    return ProviderReply(text, asked, answered, 0, finish == "length", usd)

@@ -10,7 +10,7 @@ from ._types import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ProviderReply:
     """One answer of a provider."""
 
     text: str

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ._reply import Reply, check_text, text_of
+from ._reply import ProviderReply, check_text, text_of
 from ._trouble import Trouble, trouble_from_status
 from ._types import Usage
 
@@ -43,7 +43,7 @@ class OpenAIWire:
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[str, str | None] = {}
 
-    async def chat(self, endpoint: Endpoint, body: dict[str, Any]) -> Reply:
+    async def chat(self, endpoint: Endpoint, body: dict[str, Any]) -> ProviderReply:
         """Post one chat request; raise `Trouble` for what goes wrong. It has no time limit."""
         import aiohttp
 
@@ -116,7 +116,7 @@ def _error_text(raw: bytes) -> tuple[str, str]:
         return raw[:1000].decode("utf-8", "replace"), ""
 
 
-def _read_reply(raw: bytes) -> Reply:
+def _read_reply(raw: bytes) -> ProviderReply:
     try:
         body = json.loads(raw)
         choice = body["choices"][0]
@@ -138,4 +138,4 @@ def _read_reply(raw: bytes) -> Reply:
     except Trouble as trouble:
         trouble.usage = Usage(0, 0, counts[0], counts[1], None)
         raise
-    return Reply(text, counts[0], counts[1], counts[2], finish == "length")
+    return ProviderReply(text, counts[0], counts[1], counts[2], finish == "length")

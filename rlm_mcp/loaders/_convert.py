@@ -1,14 +1,12 @@
-"""The server's side of the helper process for formats that the guest has no parser for."""
+"""Formats that the guest has no parser for: what a helper makes of them, the guest can read."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
-import sys
 
 from ..errors import SourceError
+from ..helpers._process import run_helper
 from ._bundle import Bundle, Origin, scratch
 
 SECONDS = 300.0
@@ -19,10 +17,10 @@ _EXTRA = {"pyarrow": "pip install 'rlm-mcp[parquet]'", "zstandard": "pip install
 
 
 async def convert(name: str, source: int, target: int, limit: int, what: str) -> None:
-    """Have a helper process make one file of another.
+    """Have a helper make one file of another.
 
     Args:
-        name: of the operation; see `rlm_mcp.convert`.
+        name: of the operation; see `rlm_mcp.helpers.convert`.
         source: descriptor of the file.
         target: descriptor that is written.
         limit: the most bytes to write.
@@ -33,39 +31,26 @@ async def convert(name: str, source: int, target: int, limit: int, what: str) ->
     """
     for descriptor in (source, target):
         os.lseek(descriptor, 0, os.SEEK_SET)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "rlm_mcp.convert", name, str(source), str(target), str(limit),
+    output = await run_helper(
+        "convert",
+        [name, str(source), str(target), str(limit)],
+        descriptors=(source, target),
         # Libraries must not begin threads before the process has locked itself down.
-        env={"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"},
-        cwd="/",
-        pass_fds=(source, target),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    said = b""
-    try:
-        async with asyncio.timeout(SECONDS):
-            while len(said) < _ANSWER_BYTES and (data := await process.stdout.read(_ANSWER_BYTES)):
-                said += data
-    except TimeoutError:
-        raise SourceError(f"{what} could not be converted within {SECONDS:.0f} s.") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    answer = _answer(said)
-    if "notes" in answer:
+        environment={"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"},
+        seconds=SECONDS,
+        max_output=_ANSWER_BYTES,
+    )
+    answer = _answer(output.data)
+    if "notes" in answer and not output.failure:
         return
     if "missing" in answer:
         library = str(answer["missing"]).partition(".")[0]
         how = _EXTRA.get(library, "install rlm-mcp again")
         raise SourceError(f"{what} needs {library[:40]}, which is not installed: {how}.")
     cause = answer.get("error")
-    cause = cause[:500].rstrip(".") if isinstance(cause, str) else "the helper process died"
-    raise SourceError(f"{what} cannot be converted: {cause}.")
+    if output.failure or not isinstance(cause, str):
+        cause = output.failure or "the helper does not say why"
+    raise SourceError(f"{what} cannot be converted: {cause[:500].rstrip('.')}.")
 
 
 def _answer(said: bytes) -> dict[str, object]:

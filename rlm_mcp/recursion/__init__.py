@@ -2,7 +2,7 @@
 
 from ._desk import NOT_HERE
 from ._loop import run_rlm
-from ._question import MAX_ITERATIONS, MAX_LLM_CALLS, Question
+from ._question import MAX_ITERATIONS, MAX_LLM_CALLS, RunQuestion
 from ._result import ANSWER, Observe, RunResult, Step
 from ._runs import Runs
 from ._words import load_prompt
@@ -13,7 +13,7 @@ __all__ = [
     "MAX_LLM_CALLS",
     "NOT_HERE",
     "Observe",
-    "Question",
+    "RunQuestion",
     "RunResult",
     "Runs",
     "Step",

@@ -7,7 +7,7 @@ from typing import Any
 import anyio.to_thread
 
 from ..lm import SchemaMismatchError, UnusableSchemaError, read_data
-from ..sandbox import Answer
+from ..sandbox import Answerer
 
 SUBMIT = "submit"
 NOT_HERE = (
@@ -29,7 +29,7 @@ class Desk:
         """Whether an answer was handed in that can be taken."""
         self._schema = schema
 
-    def before(self, answer: Answer) -> Answer:
+    def before(self, answer: Answerer) -> Answerer:
         """Answers what the guest asks: what is handed in here, all else as before."""
 
         async def answer_all(fields: dict[str, Any]) -> dict[str, Any]:

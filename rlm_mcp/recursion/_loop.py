@@ -11,13 +11,12 @@ from typing import Any, Literal
 import anyio.to_thread
 
 from ..errors import RlmError, SubLLMError
-from ..lm import Answer as Reply
-from ..lm import Request, SchemaMismatchError, SubModel, UnusableSchemaError, read_data
-from ..sandbox import Answer, scratch_file
+from ..lm import Answer, Request, SchemaMismatchError, SubModel, UnusableSchemaError, read_data
+from ..sandbox import Answerer, scratch_file
 from ..space import Execution, Space
-from ._bounded import Bounded
+from ._counted import Counted
 from ._desk import Desk
-from ._question import Question
+from ._question import RunQuestion
 from ._result import Ending, Observe, RunResult, Step, unobserved
 from ._talk import Talk
 from ._words import (
@@ -44,11 +43,11 @@ _LISTED = 40
 
 async def run_rlm(
     space: Space,
-    question: Question,
+    question: RunQuestion,
     *,
     prompt: str,
     model: SubModel,
-    answer: Callable[[SubModel], Answer],
+    answer: Callable[[SubModel], Answerer],
     show: Callable[[Execution], str],
     variables: bytes = b"",
     observe: Observe = unobserved,
@@ -81,17 +80,17 @@ class _Run:
     def __init__(
         self,
         space: Space,
-        question: Question,
+        question: RunQuestion,
         prompt: str,
         model: SubModel,
-        answer: Callable[[SubModel], Answer],
+        answer: Callable[[SubModel], Answerer],
         show: Callable[[Execution], str],
         observe: Observe,
     ) -> None:
         self._space = space
         self._question = question
         self._prompt = prompt
-        self._model = Bounded(model, question.max_llm_calls)
+        self._model = Counted(model, question.max_llm_calls)
         self._desk = Desk(question.schema)
         self._answer = self._desk.before(answer(self._model))
         self._show = show
@@ -152,7 +151,7 @@ class _Run:
 
     async def _ask(
         self, more: str = "", schema: dict[str, Any] | None = None, *, last: bool = False
-    ) -> Reply:
+    ) -> Answer:
         """Ask the root model; a conversation over its window is shortened as long as that helps."""
         while True:
             request = Request(self._talk.prompt(more), self._question.model, schema=schema)
@@ -162,7 +161,7 @@ class _Run:
                 if error.kind != "context" or not self._talk.halve():
                     raise
 
-    async def _react(self, reply: Reply) -> str:
+    async def _react(self, reply: Answer) -> str:
         """Carry out what the model wrote; returns what it is shown."""
         text = reply.text[:_MAX_REPLY]
         blocks, more, final, literal = _parts(await self._space.read_reply(text))
@@ -213,7 +212,7 @@ class _Run:
         found = await self._space.variables(_LISTED)
         return f"\n[variables: {', '.join(variable.name for variable in found) or 'none'}]"
 
-    async def _remind(self, reply: Reply) -> str:
+    async def _remind(self, reply: Answer) -> str:
         """React to a reply in which there is neither code nor an answer."""
         text = reply.text.strip()
         self._reminders += 1

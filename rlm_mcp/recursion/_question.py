@@ -17,7 +17,7 @@ MAX_QUESTION = 100_000
 
 
 @dataclass(frozen=True)
-class Question:
+class RunQuestion:
     """What a run is to find out.
 
     Args:

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..errors import BadRequestError
-from ._question import Question
+from ._question import RunQuestion
 
 NO_CODE = """\
 There is no code in your reply, so nothing was done. To go on, write a block such as
@@ -51,7 +51,7 @@ def load_prompt(path: Path | None) -> str:
     return text
 
 
-def first_message(question: Question, previews: str) -> str:
+def first_message(question: RunQuestion, previews: str) -> str:
     """The question, the variables that there are, and the bounds of the run."""
     parts = [f"Question:\n{question.text}", f"Variables:\n{previews}"]
     if question.schema is not None:
@@ -64,7 +64,7 @@ def first_message(question: Question, previews: str) -> str:
     return "\n\n".join(parts)
 
 
-def heading(iteration: int, question: Question, calls: int, left: int) -> str:
+def heading(iteration: int, question: RunQuestion, calls: int, left: int) -> str:
     """The line above what an iteration came to; the last ones press for an answer."""
     text = f"turn {iteration} of {question.max_iterations} done, {_count(calls, 'LLM call')} left"
     if left == 1:

@@ -6,7 +6,7 @@ from ..worker._memory import PAGE, WASM_PAGE
 from ._cache import BaseImage, Cache
 from ._guest import (
     GRACE_SECONDS,
-    Answer,
+    Answerer,
     Changes,
     Clock,
     Guest,
@@ -16,7 +16,6 @@ from ._guest import (
     refuse_calls,
     scratch_file,
 )
-from ._helper import run_helper, search_program
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import Handed, WorkerDiedError, WorkerProcess
@@ -26,7 +25,7 @@ __all__ = [
     "GRACE_SECONDS",
     "PAGE",
     "WASM_PAGE",
-    "Answer",
+    "Answerer",
     "BaseImage",
     "Cache",
     "Changes",
@@ -45,9 +44,7 @@ __all__ = [
     "WorkerProcess",
     "is_too_fine",
     "refuse_calls",
-    "run_helper",
     "scratch_file",
-    "search_program",
     "text_of",
     "unpack",
 ]

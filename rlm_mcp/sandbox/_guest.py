@@ -100,7 +100,8 @@ class WithFile(dict[str, Any]):
         self.handed = handed
 
 
-Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Answerer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""What answers the calls that a guest makes."""
 _Running = asyncio.Future[tuple[dict[str, Any], bytes]]
 
 
@@ -177,7 +178,7 @@ class Guest:
         *,
         seconds: float | Clock,
         cancel: asyncio.Event | None = None,
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
         waits: frozenset[str] = frozenset(),
         source: int | None = None,
         target: int | None = None,

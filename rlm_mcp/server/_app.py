@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from ..helpers._process import Helpers
 from ..lm import AGENT, HOW_TO_SET, Account, Budget, Calls, Router, SubModel, choose
 from ..loaders import Roots
 from ..recursion import Runs
@@ -18,6 +18,7 @@ from ..space import Space, Spaces, Views
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
 from ._suspended import Suspended
+from ._symbols import AT_ONCE
 
 UNSET = f"\nYou are asked because no sub-model is set. {HOW_TO_SET}"
 UNLISTED = (
@@ -40,7 +41,7 @@ class App:
         model_name: who answers if a request does not say, in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
-        helpers: runs parsers outside of guests.
+        parsers: bounds how many helpers parse code at the same time.
     """
 
     settings: Settings
@@ -52,7 +53,7 @@ class App:
     model_name: str
     recorder: Recorder
     suspended: Suspended
-    helpers: Helpers = field(default_factory=Helpers)
+    parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     # By the space as it was opened: another server may spend for it once this one has closed it.
     _accounts: WeakKeyDictionary[Space, Account] = field(default_factory=WeakKeyDictionary)
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..lm import Answer as Reply
-from ..lm import Request, SubModel, Usage
+from ..lm import Answer, Request, SubModel, Usage
 from ..recursion import Step
-from ..sandbox import Answer
+from ..sandbox import Answerer
 from ..space import Execution, Space
 from ..trajectory import NOTHING
 from ._render import execution_text
@@ -76,7 +75,7 @@ class Course:
             )
         self.work.recording = self._call.recording.under(span, lambda: self.work.usage)
 
-    def answer(self, model: SubModel) -> Answer:
+    def answer(self, model: SubModel) -> Answerer:
         """Answers what the code asks."""
         self.work.stage = model
         return self.work.answer(self._fork)
@@ -103,7 +102,7 @@ class Current:
         self._course = course
         self._model = model
 
-    async def ask(self, request: Request) -> Reply:
+    async def ask(self, request: Request) -> Answer:
         """Answer one request."""
         return await self._course.work.recording.model(self._model).ask(request)
 

@@ -25,8 +25,8 @@ from ..loaders import (
     run_command,
     scratch,
 )
-from ..recursion import ANSWER, Question
-from ..sandbox import Answer
+from ..recursion import ANSWER, RunQuestion
+from ..sandbox import Answerer
 from ..space import WAITS, Space
 from . import _arguments as args
 from . import _render as render
@@ -119,7 +119,7 @@ class Call:
         """The models, `None` for the default, that the calling agent answers for."""
         return frozenset({AGENT, None} if self.app.agent_answers else {AGENT})
 
-    def answer(self, space: Space) -> Answer:
+    def answer(self, space: Space) -> Answerer:
         """Answers what the guest code of a space asks, and counts what that costs."""
 
         async def answer(fields: dict[str, Any]) -> dict[str, Any]:
@@ -295,7 +295,7 @@ async def sub_rlm(call: Call, given: args.SubRLM) -> tuple[str, bool]:
     into = None if given.into is None else args.check_name(given.into)
     space = await call.space(given.space)
     names = None if given.variables is None else tuple(given.variables)
-    question = Question(
+    question = RunQuestion(
         given.question, given.schema_, given.model, given.max_iterations, given.max_llm_calls, names
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import BadRequestError
 from ..lm import AGENT, choose
 from ..loaders import has_magic
-from ..recursion import ANSWER, Observe, Question, RunResult
+from ..recursion import ANSWER, Observe, RunQuestion, RunResult
 from ..sandbox import scratch_file
 from ..settings import Settings
 from ..space import Space, check_handle
@@ -47,7 +47,7 @@ class Answered:
 
 async def answer_question(
     settings: Settings,
-    question: Question,
+    question: RunQuestion,
     sources: Mapping[str, str],
     *,
     keep: str | None = None,
@@ -113,7 +113,7 @@ def _call(app: App, tool: str, given: object) -> Iterator[Call]:
         yield call
 
 
-def _with_models(settings: Settings, question: Question, environ: Mapping[str, str]) -> Settings:
+def _with_models(settings: Settings, question: RunQuestion, environ: Mapping[str, str]) -> Settings:
     sub = choose(settings.sub_model, environ)
     root = question.model or settings.root_model or sub
     if root == AGENT:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..lm import CallLimits, InFlight, Progress, Usage, answer_guest, estimate_guest
+from ..lm import BatchProgress, CallLimits, InFlight, Usage, answer_guest, estimate_guest
 from ..space import Space
 from ._recursion import refuse_submit, sub_rlm
 from ._render import usage_text
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Operation = Callable[["Call", Space, dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-def _say(call: Call, progress: Progress) -> None:
+def _say(call: Call, progress: BatchProgress) -> None:
     call.progress.say(
         progress.done / max(progress.total, 1),
         f"sub-LLM: {progress.done} of {progress.total} done, {usage_text(progress.usage)}",
@@ -35,7 +35,7 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     number = len(call.usages)
     call.usages.append(Usage())
 
-    async def tell(progress: Progress) -> None:
+    async def tell(progress: BatchProgress) -> None:
         # Several forks of a pmap may ask at once, so each has its own account.
         call.usages[number] = progress.usage
         _say(call, progress)
@@ -48,7 +48,7 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
 async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Begin and cancel sub-LLM calls of code that awaits them, and wait until one has ended."""
 
-    async def tell(progress: Progress) -> None:
+    async def tell(progress: BatchProgress) -> None:
         _say(call, progress)
 
     calls = call.in_flight.get(space.handle)
@@ -67,7 +67,7 @@ async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> 
 
 async def symbols(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Find definitions and references in texts of code."""
-    return await find_symbols(call.app.helpers, fields)
+    return await find_symbols(call.app.parsers, fields)
 
 
 OPERATIONS: dict[str, Operation] = {

@@ -132,11 +132,16 @@ class Recording:
     def _spent(self) -> None:
         usage = self._usage()
         if usage.calls or usage.cached:
-            self.span.note(
-                calls=usage.calls,
-                failed_calls=usage.failed,
-                cached_calls=usage.cached,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                usd=usage.usd,
-            )
+            note_usage(self.span, usage)
+
+
+def note_usage(span: Span, usage: Usage) -> None:
+    """Say what the sub-LLM calls of something used."""
+    span.note(
+        calls=usage.calls,
+        failed_calls=usage.failed,
+        cached_calls=usage.cached,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        usd=usage.usd,
+    )

@@ -16,7 +16,7 @@ from ..recursion import (
     ANSWER,
     NOT_HERE,
     Observe,
-    Question,
+    RunQuestion,
     RunResult,
     Step,
     load_prompt,
@@ -26,6 +26,7 @@ from ..sandbox import scratch_file
 from ..space import Loaded, Space
 from ..trajectory import Span
 from ._course import Course, Current
+from ._recording import note_usage
 
 if TYPE_CHECKING:
     from ._handlers import Call
@@ -38,7 +39,7 @@ MAX_BYTES = 30 << 20
 async def running(
     call: Call,
     parent: Space,
-    question: Question,
+    question: RunQuestion,
     *,
     commit: int | None = None,
     variables: bytes = b"",
@@ -102,7 +103,7 @@ async def hand_over(fork: Space, space: Space, into: str) -> Loaded:
 async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Carry out a run that guest code asked for, on a fork of what it found."""
     variables, names = fields.get("variables"), fields.get("names")
-    question = Question(
+    question = RunQuestion(
         fields.get("question", ""),
         fields.get("schema"),
         fields.get("model"),
@@ -130,18 +131,8 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
 
 
 def _note(span: Span, result: RunResult) -> None:
-    usage = result.usage
-    span.note(
-        fork=result.space,
-        ended=result.ended,
-        iterations=result.iterations,
-        calls=usage.calls,
-        failed_calls=usage.failed,
-        cached_calls=usage.cached,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        usd=usage.usd,
-    )
+    span.note(fork=result.space, ended=result.ended, iterations=result.iterations)
+    note_usage(span, result.usage)
 
 
 def _is_names(found: object) -> TypeGuard[list[str]]:

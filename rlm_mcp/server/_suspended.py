@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import BadRequestError
 from ..lm import Question, Questions
 from ..space import Spaces
-from ._asking import Asking
+from ._asking_call import AskingCall
 from ._questions_text import QuestionsText
 from ._reply import Reply
 
@@ -42,8 +42,8 @@ class Suspended:
         self._spaces = spaces
         self._default = default
         self._hint = hint
-        self._calls: dict[str, Asking] = {}
-        self._running: set[Asking] = set()
+        self._calls: dict[str, AskingCall] = {}
+        self._running: set[AskingCall] = set()
 
     def questions(self) -> Questions:
         """Takes the questions of one call; their ids are unique in this server."""
@@ -76,7 +76,7 @@ class Suspended:
         if before is not None and before.over:
             del self._calls[handle]
         text = QuestionsText(handle, max_chars, named=handle != self._default)
-        asking = Asking(handle, questions, stop, work, self._spaces, text)
+        asking = AskingCall(handle, questions, stop, work, self._spaces, text)
         self._running.add(asking)
         asking.when_over(lambda: self._running.discard(asking))
         try:
@@ -177,7 +177,7 @@ class Suspended:
             f"Elsewhere: {where}" if where else "If its code was lost, run it again"
         )
 
-    def _elsewhere(self, asking: Asking, name: str) -> str | None:
+    def _elsewhere(self, asking: AskingCall, name: str) -> str | None:
         for call in self._calls.values():
             if call is not asking and any(name == question.id for question in call.questions.open):
                 return f'it is a question of another space: pass space="{call.handle}"'

@@ -8,21 +8,27 @@ from typing import Any
 
 from ..errors import BadRequestError
 from ..helpers._languages import LANGUAGES
-from ..helpers._process import Helpers
+from ..helpers._process import run_helper
 
 MAX_TEXTS, MAX_CHARS = 5_000, 16 << 20
 """Of one call; the guest sends less."""
 MAX_FAILURES = 4
 """Texts that may end their helper before the rest of a call is given up."""
+AT_ONCE = 2
+"""Helpers that parse at the same time; further calls wait (a guess: they are busy all the time)."""
+SECONDS = 60.0
+"""The longest that a helper may run: its input is bounded, and takes some seconds."""
+MAX_OUTPUT = 48 << 20
+"""Bytes that a helper hands in; with what JSON adds they still fit into a message to a guest."""
 IDLE_SECONDS = 15.0
 """For one text: three times what a helper allows itself, since the machine may be busy."""
 
 
-async def find_symbols(helpers: Helpers, fields: dict[str, Any]) -> dict[str, Any]:
+async def find_symbols(free: asyncio.Semaphore, fields: dict[str, Any]) -> dict[str, Any]:
     """Answer the operation `symbols`.
 
     Args:
-        helpers: runs the parser.
+        free: bounds how many helpers parse at the same time.
         fields: `files`, a list of `[language, text]`.
 
     Returns:
@@ -49,21 +55,29 @@ async def find_symbols(helpers: Helpers, fields: dict[str, Any]) -> dict[str, An
         left = files[len(rows) :]
         if not left:
             break
-        rows += await _some(helpers, left)
+        rows += await _some(free, left)
     return {
         "rows": rows + [_problem("not read: the texts before it failed")] * (len(files) - len(rows))
     }
 
 
-async def _some(helpers: Helpers, files: list[list[str]]) -> list[str]:
+async def _some(free: asyncio.Semaphore, files: list[list[str]]) -> list[str]:
     """The rows of the first texts; of one that ends the helper, a row that says so."""
     data = await asyncio.to_thread(lambda: json.dumps(files).encode())
     languages = sorted({language for language, _ in files})
-    answer = await helpers.run("symbols", languages, data, IDLE_SECONDS)
-    lines = answer.data.split(b"\n")[:-1][: len(files)]
+    async with free:
+        output = await run_helper(
+            "symbols",
+            languages,
+            data=data,
+            seconds=SECONDS,
+            idle_seconds=IDLE_SECONDS,
+            max_output=MAX_OUTPUT,
+        )
+    lines = output.data.split(b"\n")[:-1][: len(files)]
     rows = [line.decode("ascii", "replace") for line in lines]
     if len(rows) < len(files):
-        rows.append(_problem(f"cannot be parsed: {answer.failure or 'the helper left it out'}"))
+        rows.append(_problem(f"cannot be parsed: {output.failure or 'the helper left it out'}"))
     return rows
 
 

@@ -3,6 +3,7 @@
 from ._space import Space
 from ._spaces import SpaceInfo, Spaces, check_handle, new_handle
 from ._values import WAITS, Change, Execution, Limits, Loaded, Suspension, Variable
+from ._view_search import search_program
 from ._views import Views
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Views",
     "check_handle",
     "new_handle",
+    "search_program",
 ]

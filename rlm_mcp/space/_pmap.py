@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..errors import RlmError
-from ..sandbox import Answer, Clock, Guest, LostError, WorkerDiedError
+from ..sandbox import Answerer, Clock, Guest, LostError, WorkerDiedError
 from ._values import WAITS
 
 MAX_ITEMS = 100_000
@@ -32,7 +32,7 @@ def available_cores() -> int:
 
 
 async def run_pmap(
-    fields: dict[str, Any], fork: Fork, answer: Answer, seconds: float, clock: Clock
+    fields: dict[str, Any], fork: Fork, answer: Answerer, seconds: float, clock: Clock
 ) -> dict[str, Any]:
     """Carry out a `pmap` that guest code asked for.
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import BadRequestError, RlmError, SandboxError, SpaceError, StoreError
 from ..sandbox import (
-    Answer,
+    Answerer,
     Clock,
     Guest,
     LostError,
@@ -96,7 +96,7 @@ class Space:
         *,
         timeout_s: float,
         keep_chars: int,
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
         cancel: asyncio.Event | None = None,
     ) -> Execution:
         """Run code.
@@ -161,7 +161,7 @@ class Space:
         pattern: str | None = None,
         charset: str | None = None,
         origin: dict[str, Any] | None = None,
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
     ) -> Loaded:
         """Set a variable from an open descriptor.
 
@@ -222,7 +222,7 @@ class Space:
         self,
         into: str,
         request: dict[str, Any],
-        answer: Answer,
+        answer: Answerer,
         cancel: asyncio.Event | None = None,
     ) -> Loaded:
         """Set a variable to what sub-LLM calls answer.
@@ -279,7 +279,7 @@ class Space:
         doing: str,
         label: str,
         request: dict[str, Any],
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
         source: int | None = None,
         cancel: asyncio.Event | None = None,
     ) -> Loaded:
@@ -616,7 +616,7 @@ class Space:
         request: dict[str, Any],
         seconds: float | Clock,
         cancel: asyncio.Event,
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
         source: int | None = None,
         target: int | None = None,
     ) -> dict[str, Any]:
@@ -634,7 +634,7 @@ class Space:
         self._keeper.reseed = False
         return result
 
-    def _with_views(self, answer: Answer) -> Answer:
+    def _with_views(self, answer: Answerer) -> Answerer:
         """Answer what guests ask about views, whatever the turn is for."""
         views = self._views
 
@@ -651,7 +651,7 @@ class Space:
         request: dict[str, Any],
         seconds: float,
         cancel: asyncio.Event,
-        answer: Answer = refuse_calls,
+        answer: Answerer = refuse_calls,
         source: int | None = None,
         target: int | None = None,
     ) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import re
 import time
@@ -17,24 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RlmError, SourceError
+from ..helpers._process import run_helper
+from ..helpers.count import BLOCK
 from ..loaders import Identity, Roots, difference, identify
-from ..sandbox import Handed, WithFile, run_helper, scratch_file, search_program
+from ..sandbox import Handed, WithFile, scratch_file
 from ..store import Store, ViewRow
-from ..worker._count import BLOCK
 from ._pmap import available_cores
+from ._view_search import search, search_program
 
 MAX_SLOTS = 64
 MAX_PATTERN = 64 << 10
-MAX_LINE = 4096
-"""Bytes of a line that a search hands over; of a longer one it says where it is."""
 MAX_FOUND = 1 << 31
 MAX_AHEAD = 64 << 30
 """Bytes of a file whose lines are counted before anyone asks: a minute of reading (a guess)."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _KEPT_DAYS = 30
-_REGEX_LIMIT = "50M"
 _ENTRY = 8
-_PIPE_BYTES = 1 << 20
 
 
 VIEW_OPERATIONS = ("view_open", "view_index", "view_find", "view_refresh")
@@ -161,18 +158,12 @@ class Views:
         program = search_program()
         if program is None:
             return {"unable": "the search program is not installed"}
-        arguments = [
-            str(program), "--no-config", "-j1", "--color=never", "--text", "--encoding=none",
-            "--no-filename", "--no-ignore", "--line-number", "--byte-offset",
-            f"--max-columns={MAX_LINE}", f"--max-count={most}",
-            f"--regex-size-limit={_REGEX_LIMIT}", f"--dfa-size-limit={_REGEX_LIMIT}",
-        ]  # fmt: skip
-        arguments += ["-e", pattern, "--"]
         descriptor = await asyncio.to_thread(self._checked, row)
         output = scratch_file()
         try:
             async with self._searches:
-                status = await self._search(arguments, descriptor, output, (begin, end, row.size))
+                part = (begin, end, row.size)
+                status = await search(program, pattern, most, descriptor, output, part)
         except BaseException:
             os.close(output)
             raise
@@ -184,29 +175,6 @@ class Views:
             os.close(output)
             return {"unable": f"the search program ended with status {status}"}
         return WithFile({"size": size, "cut": status not in (0, 1)}, Handed(output, slot))
-
-    async def _search(
-        self, arguments: list[str], descriptor: int, output: int, part: tuple[int, int, int]
-    ) -> int:
-        begin, end, size = part
-        if (begin, end) == (0, size) and os.path.exists("/proc/self/fd"):  # noqa: PTH110, ASYNC240
-            # By a path, so that the program maps the file instead of copying it.
-            arguments = [*arguments, "/proc/self/fd/0"]
-            return await run_helper("_search", arguments, source=descriptor, output=output)
-        os.lseek(descriptor, begin, os.SEEK_SET)
-        arguments = [*arguments, "-"]
-        if end == size:
-            return await run_helper("_search", arguments, source=descriptor, output=output)
-        reader, writer = os.pipe()
-        feeding = asyncio.ensure_future(
-            asyncio.to_thread(_feed, descriptor, writer, begin, end - begin)
-        )
-        try:
-            return await run_helper("_search", arguments, source=reader, output=output)
-        finally:
-            os.close(reader)  # which ends the feeding, if it has not ended
-            with contextlib.suppress(OSError):
-                await asyncio.shield(feeding)
 
     # Files ---------------------------------------------------------------------------------
 
@@ -333,10 +301,10 @@ class Views:
             output = await asyncio.to_thread(_copy_index, path, part)
             try:
                 arguments = [str(begin), str(end)]
-                status = await run_helper("_count", arguments, source=descriptor, output=output)
+                counted = await run_helper("count", arguments, source=descriptor, target=output)
                 found = await asyncio.to_thread(difference, _identity(row), descriptor)
                 if (
-                    status
+                    counted.failure
                     or found not in ("same", "grown")
                     or os.fstat(output).st_size != end * _ENTRY
                 ):
@@ -381,29 +349,6 @@ def _copy_index(path: Path, part: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.pwrite(output, path.read_bytes(), 0)
     return output
-
-
-def _feed(source: int, pipe: int, begin: int, length: int) -> None:
-    """Write a part of a file into a pipe, and close it."""
-    try:
-        if not hasattr(os, "splice"):
-            while length and (data := os.pread(source, min(length, _PIPE_BYTES), begin)):
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(pipe, view) :]
-                begin, length = begin + len(data), length - len(data)
-            return
-        import fcntl
-
-        with contextlib.suppress(OSError):  # a user may have too many large pipes
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        while length and (moved := os.splice(source, pipe, length, offset_src=begin)):
-            begin, length = begin + moved, length - moved
-    except OSError as error:
-        if error.errno != errno.EPIPE:  # the search has found enough
-            raise
-    finally:
-        os.close(pipe)
 
 
 def _identity(row: ViewRow) -> Identity:

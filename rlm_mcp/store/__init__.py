@@ -4,8 +4,9 @@ from . import _faults as faults
 from ._answers import Answers, KeptAnswer, Spending
 from ._commits import Commit
 from ._history import Tidied
+from ._opening import Opened
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
-from ._store import Opened, SpaceRow, Store, Writer
+from ._store import SpaceRow, Store, Writer
 from ._views import ViewRow
 
 __all__ = [

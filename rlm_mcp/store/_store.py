@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,9 +37,9 @@ from ._files import (
     explained,
     identity,
     link_or_copy,
-    section_is_sound,
 )
 from ._locks import SpaceLock
+from ._opening import Opened, open_commit
 from ._spans import INTERRUPTED, SpanTable
 from ._views import ViewRows
 
@@ -71,25 +71,6 @@ class SpaceRow:
     head: Commit
     origin: str
     fresh: bool
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A commit made ready to be mapped.
-
-    Args:
-        commit: what will be mapped; older than what was asked for if that was damaged.
-        layout: its runs; files are numbered as in `descriptors`.
-        descriptors: of the files, for reading; the caller closes them.
-        files: the ids of the files in the same order.
-        damage: what was found damaged, in words; empty if nothing was.
-    """
-
-    commit: Commit
-    layout: Layout
-    descriptors: list[int]
-    files: list[int]
-    damage: str = ""
 
 
 @dataclass
@@ -353,79 +334,10 @@ class Store:
         Raises:
             StoreError: no commit of this line is sound.
         """
-        damage = ""
-        for commit in ancestors(self._database, number):
-            try:
-                layout, descriptors, files = self._open_layout(commit.id)
-            except StoreError as error:
-                damage = damage or str(error)
-                continue
-            local = {file: index for index, file in enumerate(files)}
-            renumbered = Layout(
-                Run(run.page, run.count, local[run.file], run.origin) for run in layout
-            )
-            return Opened(commit, renumbered, descriptors, files, damage)
-        raise StoreError(
-            f"no commit of this space can be read ({damage or 'it has none'}); "
-            'delete it with spaces(action="delete") or restore RLM_MCP_HOME from a backup'
-        )
-
-    def _open_layout(self, number: int) -> tuple[Layout, list[int], list[int]]:
-        try:
-            layout = layout_at(self._database, number)
-            return layout, *self._open_files(layout)
-        except StoreError:
-            # Another server may have moved its pages to another file just now.
-            layout = layout_at(self._database, number)
-            return layout, *self._open_files(layout)
-
-    def _open_files(self, layout: Layout) -> tuple[list[int], list[int]]:
-        needed: dict[int, int] = {}
-        for run in layout:
-            needed[run.file] = max(needed.get(run.file, 0), run.origin + run.count)
-        descriptors: list[int] = []
-        try:
-            for file in sorted(needed):
-                descriptors.append(self._open_file(file, needed[file], layout))
-        except BaseException:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        return descriptors, sorted(needed)
-
-    def _open_file(self, file: int, pages: int, layout: Layout) -> int:
-        row = self._database.row("SELECT * FROM files WHERE id = ?", file)
-        if row is None:
-            raise StoreError(f"file {file} of the store is unknown")
-        path = self.home / "pages" / row["name"]
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise StoreError(f"{row['name']} is missing from the store") from error
-        try:
-            if os.fstat(descriptor).st_size < pages * PAGE:
-                raise StoreError(f"{row['name']} is shorter than it was")
-            known = identity(descriptor)
-            if known != row["identity"] and not self._is_active(file):
-                self._check_sections(file, row["name"], descriptor, layout)
-                self._database.change("UPDATE files SET identity = ? WHERE id = ?", known, file)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+        return open_commit(self._database, self.home / "pages", number, self._is_active)
 
     def _is_active(self, file: int) -> bool:
         return any(writer.file == file for writer in list(self._writers.values()))
-
-    def _check_sections(self, file: int, name: str, descriptor: int, layout: Layout) -> None:
-        """Read what a layout needs of a file that was touched since the store last wrote it."""
-        used = Layout(_by_place_in_file(run for run in layout if run.file == file))
-        for row in self._database.rows("SELECT * FROM sections WHERE file = ?", file):
-            origin, pages = row["origin"], row["pages"]
-            if not any(run for _, _, run in used.covering(origin, pages)):
-                continue
-            if not section_is_sound(descriptor, origin, pages, row["digest"]):
-                raise StoreError(f"{name} is damaged at byte {origin * PAGE:,}")
 
     # Committing --------------------------------------------------------------------------
 
@@ -622,9 +534,3 @@ def _space_of(row: sqlite3.Row) -> SpaceRow:
         origin=row["origin"],
         fresh=bool(row["fresh"]),
     )
-
-
-def _by_place_in_file(runs: Iterable[Run]) -> list[Run]:
-    """Runs turned around: the pages of the file as the places, for asking which are used."""
-    found = [Run(run.origin, run.count, run.file, run.page) for run in runs]
-    return sorted(found, key=lambda run: run.page)

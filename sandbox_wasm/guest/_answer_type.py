@@ -8,33 +8,28 @@ from __future__ import annotations
 
 import collections.abc as abc
 import dataclasses
-import datetime
-import decimal
 import enum
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-Schema = dict[str, Any]
-Make = Callable[[Any], Any]
+from ._answer_make import (
+    SCALARS,
+    Make,
+    Schema,
+    UnfitError,
+    anything,
+    at_place,
+    checked,
+    choice,
+    int_key,
+    list_of,
+    shown,
+)
+
 MAX_NAMED = 200
 """Classes in one schema; a generic alias that grows with each use would never end."""
-_MAX_SHOWN = 60
-
-
-class UnfitError(ValueError):
-    """A value is not of the type.
-
-    Args:
-        problem: with it.
-        place: in the answer where it stands, such as `[3].when`.
-    """
-
-    def __init__(self, problem: str, place: str = "") -> None:
-        super().__init__(f"at {place.lstrip('.')}: {problem}" if place else problem)
-        self.problem = problem
-        self.place = place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +104,9 @@ class _Reader:
         if hint is None:
             hint = type(None)
         if hint in (Any, object):
-            return {}, _any
-        if isinstance(hint, type) and hint in _SCALARS:
-            return dict(_SCALARS[hint][0]), _SCALARS[hint][1]
+            return {}, anything
+        if isinstance(hint, type) and hint in SCALARS:
+            return dict(SCALARS[hint][0]), SCALARS[hint][1]
         if isinstance(hint, str | typing.ForwardRef):
             raise TypeError(f"{where}: {hint!r} is the name of a type, not a type")
         origin, given = typing.get_origin(hint), typing.get_args(hint)
@@ -120,7 +115,7 @@ class _Reader:
         if origin in _WRAPPERS:
             return self.read(given[0], where)
         if origin is typing.Literal:
-            return _choice([(_plain(option, where), option) for option in given])
+            return choice([(_plain(option, where), option) for option in given])
         if origin in (typing.Union, types.UnionType):
             return self._union(given, where)
         if isinstance(hint, typing.NewType):
@@ -139,18 +134,18 @@ class _Reader:
             members = list(kind)
             # A number says nothing to a model; the name of its member does.
             by_value = all(type(member.value) is str for member in members)
-            schema, make = _choice([(m.value if by_value else m.name, m) for m in members])
+            schema, make = choice([(m.value if by_value else m.name, m) for m in members])
             described = _described(kind, schema)
             return self._named(kind, kind.__name__, lambda: (described, make))
         if typing.is_typeddict(kind) or dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
             if given:
-                raise TypeError(f"{where}: {_shown(hint)} is generic; write the class out")
+                raise TypeError(f"{where}: {shown(hint)} is generic; write the class out")
             return self._named(kind, kind.__name__, lambda: self._fields(kind))
         if kind is tuple and given and given[-1] is not ...:
             return self._tuple(given, where)
         if kind in _LISTS:
-            schema, make = self.read(given[0], f"{where}[]") if given else ({}, _any)
-            return _list_schema(kind, schema), _list_maker(_LISTS[kind], make)
+            schema, make = self.read(given[0], f"{where}[]") if given else ({}, anything)
+            return _list_schema(kind, schema), list_of(_LISTS[kind], make)
         if kind in _DICTS:
             return self._mapping(given, where)
         raise _unusable(hint, where)
@@ -204,9 +199,9 @@ class _Reader:
 
         def make(value: Any) -> Any:
             if not isinstance(value, list) or len(value) != size:
-                raise UnfitError(f"{_shown(value)} is not a list of {size}")
+                raise UnfitError(f"{shown(value)} is not a list of {size}")
             pairs = enumerate(zip(read, value, strict=True))
-            return tuple(_at(f"[{index}]", one, item) for index, ((_, one), item) in pairs)
+            return tuple(at_place(f"[{index}]", one, item) for index, ((_, one), item) in pairs)
 
         schemas = [schema for schema, _ in read]
         return {
@@ -216,12 +211,12 @@ class _Reader:
 
     def _mapping(self, given: tuple[Any, ...], where: str) -> tuple[Schema, Make]:
         if not given:
-            return {"type": "object"}, _checked(dict, "an object")
+            return {"type": "object"}, checked(dict, "an object")
         names, make_key = self.read(given[0], f"{where} (key)")
         schema, make = self.read(given[1], f"{where}[]")
         whole: Schema = {"type": "object", "additionalProperties": schema}
         if given[0] is int:
-            make_key = _int_key
+            make_key = int_key
         elif "enum" in self._schemas.get(_target(names) or "", names):
             whole["propertyNames"] = names
         elif given[0] is not str:
@@ -229,9 +224,9 @@ class _Reader:
 
         def build(value: Any) -> Any:
             if not isinstance(value, dict):
-                raise UnfitError(f"{_shown(value)} is not an object")
+                raise UnfitError(f"{shown(value)} is not an object")
             return {
-                _at(f"[{key!r}]", make_key, key): _at(f"[{key!r}]", make, item)
+                at_place(f"[{key!r}]", make_key, key): at_place(f"[{key!r}]", make, item)
                 for key, item in value.items()
             }
 
@@ -259,12 +254,14 @@ class _Reader:
 
         def make(value: Any) -> Any:
             if not isinstance(value, dict):
-                raise UnfitError(f"{_shown(value)} is not an object")
+                raise UnfitError(f"{shown(value)} is not an object")
             if more := value.keys() - makes.keys():
-                raise UnfitError(f"{name} has no field {_shown(min(more))}")
+                raise UnfitError(f"{name} has no field {shown(min(more))}")
             if missing := [field for field in required if field not in value]:
                 raise UnfitError(f"{name} wants the field {missing[0]}")
-            made = {field: _at(f".{field}", makes[field], item) for field, item in value.items()}
+            made = {
+                field: at_place(f".{field}", makes[field], item) for field, item in value.items()
+            }
             try:
                 return make_whole(**made)
             except Exception as error:
@@ -317,21 +314,6 @@ def _described(kind: type, schema: Schema) -> Schema:
     return {**schema, "description": " ".join(str(text).split())}
 
 
-def _choice(pairs: list[tuple[Any, Any]]) -> tuple[Schema, Make]:
-    """One of some values, each with what it stands for."""
-    schema: Schema = {"enum": [plain for plain, _ in pairs]}
-    if all(type(plain) is str for plain, _ in pairs):
-        schema = {"type": "string", **schema}
-
-    def make(value: Any) -> Any:
-        for plain, meant in pairs:
-            if value == plain and isinstance(value, bool) is isinstance(plain, bool):
-                return meant
-        raise UnfitError(f"{_shown(value)} is none of {_shown([plain for plain, _ in pairs])}")
-
-    return schema, make
-
-
 def _plain(option: Any, where: str) -> Any:
     if isinstance(option, enum.Enum):
         return option.value if type(option.value) is str else option.name
@@ -351,87 +333,6 @@ def _list_schema(kind: type, items: Schema) -> Schema:
     return {**schema, "uniqueItems": True} if _LISTS[kind] in (set, frozenset) else schema
 
 
-def _list_maker(kind: Any, make: Make) -> Make:
-    def build(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise UnfitError(f"{_shown(value)} is not a list")
-        made = [_at(f"[{index}]", make, item) for index, item in enumerate(value)]
-        try:
-            return made if kind is list else kind(made)
-        except TypeError as error:  # a set of what cannot be hashed
-            raise UnfitError(str(error)) from None
-
-    return build
-
-
-def _at(place: str, make: Make, value: Any) -> Any:
-    try:
-        return make(value)
-    except UnfitError as error:
-        raise UnfitError(error.problem, place + error.place) from error.__cause__
-
-
-def _any(value: Any) -> Any:
-    return value
-
-
-def _checked(kind: Any, what: str) -> Make:
-    def make(value: Any) -> Any:
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise UnfitError(f"{_shown(value)} is not {what}")
-        return value
-
-    return make
-
-
-def _int(value: Any) -> int:
-    whole = value.is_integer() if isinstance(value, float) else type(value) is int
-    if not whole:
-        raise UnfitError(f"{_shown(value)} is not a whole number")
-    return int(value)
-
-
-def _int_key(value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise UnfitError(f"the key {_shown(value)} is not a whole number") from None
-
-
-def _float(value: Any) -> float:
-    return float(_checked(int | float, "a number")(value))
-
-
-def _parsed(parse: Callable[[str], Any], what: str) -> Make:
-    def make(value: Any) -> Any:
-        try:
-            return parse(value if isinstance(value, str) else str(value))
-        except (ValueError, ArithmeticError):
-            raise UnfitError(f"{_shown(value)} is not {what}") from None
-
-    return make
-
-
-_SCALARS: dict[Any, tuple[Schema, Make]] = {
-    str: ({"type": "string"}, _checked(str, "text")),
-    int: ({"type": "integer"}, _int),
-    float: ({"type": "number"}, _float),
-    bool: ({"type": "boolean"}, _checked(bool, "true or false")),
-    type(None): ({"type": "null"}, _checked(type(None), "null")),
-    datetime.datetime: (
-        {"type": "string", "format": "date-time"},
-        _parsed(datetime.datetime.fromisoformat, "a date and time"),
-    ),
-    datetime.date: (
-        {"type": "string", "format": "date"},
-        _parsed(datetime.date.fromisoformat, "a date"),
-    ),
-    datetime.time: (
-        {"type": "string", "format": "time"},
-        _parsed(datetime.time.fromisoformat, "a time"),
-    ),
-    decimal.Decimal: ({"type": ["number", "string"]}, _parsed(decimal.Decimal, "a number")),
-}
 _LISTS: dict[Any, Any] = {
     list: list, abc.Sequence: list, abc.MutableSequence: list, abc.Collection: list,
     abc.Iterable: list, tuple: tuple, set: set, abc.Set: set, abc.MutableSet: set,
@@ -461,15 +362,10 @@ def _without(schema: Schema, name: str) -> Schema:
 
 
 def _unusable(hint: Any, where: str) -> TypeError:
-    hint_text = f"{where}: {_shown(hint)} cannot be the type of an answer"
+    hint_text = f"{where}: {shown(hint)} cannot be the type of an answer"
     if isinstance(hint, type) and getattr(hint, "__annotations__", None):
         return TypeError(f"{hint_text}; make it a @dataclass")
     return TypeError(
         f"{hint_text}; use str, int, float, bool, None, list[...], dict[str, ...], Literal, Enum, "
         "a dataclass, a TypedDict or a NamedTuple"
     )
-
-
-def _shown(value: Any) -> str:
-    text = value.__name__ if isinstance(value, type) else repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."

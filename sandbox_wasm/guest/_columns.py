@@ -16,6 +16,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
+from ._json_form import json_line
 from ._part import Part
 
 _LINE = 16 << 20
@@ -134,7 +135,6 @@ def _column(numpy: Any, series: Any) -> tuple[dict[str, Any], list[bytes]]:
         offsets = numpy.zeros(len(encoded) + 1, dtype="int64")
         numpy.cumsum([len(data) for data in encoded], out=offsets[1:])
         return {"kind": "text"}, [b"".join(encoded), offsets.tobytes(), *mask]
-    json_line = import_module(f"{__package__}._save").json_line  # which imports this module
     lines = [
         b"null" if null else json_line(value)
         for value, null in zip(values, _bools(nulls), strict=True)

@@ -20,7 +20,7 @@ from ._lines import (
 from ._render import short
 from ._sources import name_of
 from ._view import is_view
-from ._view_find import grep as grep_view
+from ._view_grep import grep as grep_view
 
 _LONG = 2_000  # a longer line is kept as an excerpt around the match
 

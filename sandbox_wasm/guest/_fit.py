@@ -36,3 +36,14 @@ def plural(count: int, noun: str) -> str:
     """A number of things: `1 key`, `3,201 keys`, `2 matches`."""
     ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def fitting(rows: Iterable[str], room: int) -> list[str]:
+    """As many of the first rows as fit, each with its line's end."""
+    shown: list[str] = []
+    for row in rows:
+        if len(row) > room:
+            break
+        shown.append(row)
+        room -= len(row) + 1
+    return shown

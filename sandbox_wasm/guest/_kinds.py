@@ -33,6 +33,7 @@ _TABLES = (
     ("pandas", "Index", "series"),
     ("numpy", "ndarray", "array"),
 )
+_PACKAGE = __name__.rpartition(".")[0] + "."
 _NAME, _QUALNAME, _MRO, _DICT = (
     type.__dict__[name] for name in ("__name__", "__qualname__", "__mro__", "__dict__")
 )
@@ -132,3 +133,11 @@ def first_items(value: Any, count: int) -> list[Any]:
         return list(base.__getitem__(value, slice(0, count)))
     iterator = dict.items(value) if base is dict else base.__iter__(value)
     return list(islice(iterator, count))
+
+
+def is_own(value: object) -> bool:
+    """Whether a value is one of this package's own functions and classes."""
+    if type(value) is not types.FunctionType and type(value) is not type:
+        return False
+    module = value.__module__
+    return type(module) is str and module.startswith(_PACKAGE)

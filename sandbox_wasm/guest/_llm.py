@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from . import _events, _in_flight, _prompt
-from ._answer_type import Make, UnfitError, answer_type
+from ._answer_make import Make, UnfitError
+from ._answer_type import answer_type
 from ._door import HostError, ask
 
 _MAX_NAMED = 5

@@ -17,6 +17,7 @@ from types import CodeType, CoroutineType, FunctionType
 from typing import Any, Literal
 
 from . import _door, _events, _trace, _variables
+from ._kinds import is_own
 
 _MAIN: dict[str, Any] = sys.modules["__main__"].__dict__
 MAX_BYTES = 40 << 20
@@ -158,13 +159,8 @@ def made_now(function: Any) -> Iterator[tuple[str, Any]]:
             value = _MAIN[name]
             waiting.append(value)
             known = name in _at_start and _variables.is_same(_at_start[name], value)
-            if not known and not _is_helper(value):
+            if not known and not is_own(value):
                 yield name, value
-
-
-def _is_helper(value: Any) -> bool:
-    module = getattr(value, "__module__", None)
-    return isinstance(module, str) and module.startswith(f"{__package__}.")
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -3,18 +3,16 @@
 import ast
 import difflib
 from itertools import islice
-from types import FunctionType
 from typing import Any
 
 from ._fit import clip, plural
 from ._guard import guarded, guarded_repr, pass_interrupt
-from ._kinds import base_of, length_of, type_name
+from ._kinds import base_of, is_own, length_of, type_name
 from ._label import label
 from ._render import short
 
 _FORMS = 'allowed: names, subscripts and attributes, as in docs["src/a.py"], rows[-5:], df.columns'
 _MISSING = object()
-_PACKAGE = __name__.rpartition(".")[0] + "."
 
 
 class PeekError(Exception):
@@ -47,7 +45,7 @@ def resolve(target: str, namespace: dict[str, Any]) -> Any:
         names = [
             n
             for n, found in namespace.items()
-            if type(n) is str and n[:1] != "_" and not _is_helper(found)
+            if type(n) is str and n[:1] != "_" and not is_own(found)
         ]
         raise PeekError(f"no variable {node.id!r}; {_nearest(node.id, names, len(names), 'name')}")
     path = node.id
@@ -60,14 +58,6 @@ def resolve(target: str, namespace: dict[str, Any]) -> Any:
             value = _item(value, key, path)
             path += f"[{_key_text(key)}]"
     return value
-
-
-def _is_helper(value: object) -> bool:
-    """Whether a value is one of this package's own functions and classes."""
-    if type(value) is not FunctionType and type(value) is not type:
-        return False
-    module = value.__module__
-    return type(module) is str and module.startswith(_PACKAGE)
 
 
 def _literal(node: ast.expr) -> Any:

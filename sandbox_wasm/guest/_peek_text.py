@@ -1,7 +1,9 @@
 """Ranges of a text, by characters and by lines."""
 
+from collections.abc import Iterator
+
 from ._call import Call, Shown
-from ._fit import escape
+from ._fit import escape, fitting
 from ._label import unit_of
 from ._lines import Text, as_text, line_count, newline_of, offset_of_line
 
@@ -24,20 +26,20 @@ def show_lines(text: Text, call: Call) -> str:
     """A range of lines without their ends."""
     total = line_count(text)
     start, stop = call.bounds(total, "line")
-    newline = newline_of(text)
-    rows: list[str] = []
-    position, room, number = offset_of_line(text, start + 1), call.max_chars, start
-    while number < stop:
-        limit = position + call.max_chars + 1
-        end = text.find(newline, position, limit)
-        end = min(len(text), limit) if end < 0 else end
-        row = escape(as_text(text[position:end])).removesuffix("\\r")
-        if len(row) > room:
-            break
-        rows.append(row)
-        room -= len(row) + 1
-        position, number = end + 1, number + 1
+    position = offset_of_line(text, start + 1)
+    rows = fitting(_lines(text, position, stop - start, call.max_chars), call.max_chars)
     if not rows and start < stop:  # one line longer than the room
         chars = call.but(start=position, length=None, unit="chars")
         return f"[line {start + 1:,} is long; from its begin as chars:]\n{show_chars(text, chars)}"
-    return "\n".join(rows) + Shown("line", start, number, stop, total).footer(call)
+    return "\n".join(rows) + Shown("line", start, start + len(rows), stop, total).footer(call)
+
+
+def _lines(text: Text, position: int, count: int, most: int) -> Iterator[str]:
+    """Lines from an offset on, of each a little more than could be shown."""
+    newline = newline_of(text)
+    for _ in range(count):
+        limit = position + most + 1
+        end = text.find(newline, position, limit)
+        end = min(len(text), limit) if end < 0 else end
+        yield escape(as_text(text[position:end])).removesuffix("\\r")
+        position = end + 1

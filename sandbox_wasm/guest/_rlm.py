@@ -18,7 +18,8 @@ from types import FunctionType
 from typing import Any, NoReturn
 
 from . import _copy, _door, _llm, _parallel, _preview, _variables
-from ._answer_type import Make, UnfitError, answer_type
+from ._answer_make import Make, UnfitError
+from ._answer_type import answer_type
 from ._bulk import Input
 
 MAX_BYTES = 30 << 20

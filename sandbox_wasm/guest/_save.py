@@ -1,28 +1,22 @@
 """Turning a value into the bytes of a file.
 
-JSON is written so that every reader takes it: what is not a number becomes null, as in pandas and
-JavaScript, and text stays readable. Nothing is pickled.
+Nothing is pickled.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import datetime
-import decimal
-import enum
 import io
 import json
 import math
-import pathlib
-import sys
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
 from . import _figures
 from ._columns import write_columns
+from ._json_form import SaveError, framed, is_frame, json_text, kind_of, records
 from ._page import Page
 from ._view import is_view
 
@@ -42,10 +36,6 @@ _CHUNK = 4 << 20
 _INDENTED = 200_000
 """Characters of JSON up to which it is indented for people."""
 _ROWS = 10_000
-
-
-class SaveError(Exception):
-    """A value cannot be written in a format; the text says what would work."""
 
 
 def serialize(value: Any, format: str, path_suffix: str) -> tuple[Iterator[bytes], str]:
@@ -98,7 +88,7 @@ def _recognise(value: Any, suffix: str) -> str:
         return "json" if _BY_SUFFIX.get(suffix) == "json" and not _is_json(value) else "text"
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    if _is_frame(value):
+    if is_frame(value):
         return "csv"
     if _is_text_list(value):
         return "text"
@@ -115,10 +105,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _kind(value: Any) -> str:
-    return f"a value of type {type(value).__name__}"
-
-
 def _text(value: Any) -> Iterator[bytes]:
     if isinstance(value, str):
         return _encoded(value)
@@ -127,7 +113,7 @@ def _text(value: Any) -> Iterator[bytes]:
     if isinstance(value, (int, float)):
         return iter([f"{value}\n".encode()])
     raise SaveError(
-        f"As text a str or a list of str can be saved, not {_kind(value)}. Say format='json' "
+        f"As text a str or a list of str can be saved, not {kind_of(value)}. Say format='json' "
         "(or end the name in .json), or make it a str first."
     )
 
@@ -138,7 +124,7 @@ def _bytes(value: Any) -> Iterator[bytes]:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return iter([bytes(value)])
     raise SaveError(
-        f"As bytes only bytes can be saved, not {_kind(value)}. Say format='text' or 'json'."
+        f"As bytes only bytes can be saved, not {kind_of(value)}. Say format='text' or 'json'."
     )
 
 
@@ -161,12 +147,12 @@ def _image(value: Any, draw: Callable[..., bytes], format: str) -> Iterator[byte
 def _table_of(value: Any, format: str) -> Any:
     """A DataFrame of anything that is a table."""
     pandas: Any = import_module("pandas")
-    if _is_frame(value):
-        return _framed(value)
+    if is_frame(value):
+        return framed(value)
     if not _is_table(value):
         raise SaveError(
             f"As {format} a DataFrame, a list of dicts or a list of lists can be saved, not "
-            f"{_kind(value)}."
+            f"{kind_of(value)}."
         )
     rows = _rows(value, "table")
     header = next(rows, [])
@@ -181,7 +167,7 @@ def _xlsx(value: Any) -> Iterator[bytes]:
     """A workbook: of a dict of tables one sheet each, else one sheet."""
     pandas: Any = import_module("pandas")
     sheets = {"Sheet1": value}
-    if isinstance(value, Mapping) and value and all(_is_frame(sheet) for sheet in value.values()):
+    if isinstance(value, Mapping) and value and all(is_frame(sheet) for sheet in value.values()):
         sheets = {str(name): sheet for name, sheet in value.items()}
     out = io.BytesIO()
     # Text that begins with = is text: it may come from anywhere, and a formula can do things.
@@ -209,7 +195,9 @@ def _plain_cells(frame: Any) -> Any:
             frame[column] = series.astype(str)
         elif str(series.dtype) == "object":
             frame[column] = series.map(
-                lambda cell: _dumps(cell) if isinstance(cell, (Mapping, list, tuple, set)) else cell
+                lambda cell: (
+                    json_text(cell) if isinstance(cell, (Mapping, list, tuple, set)) else cell
+                )
             )
     return frame
 
@@ -250,139 +238,23 @@ def _joined(pieces: Iterable[str]) -> Iterator[bytes]:
 
 
 def _json(value: Any) -> Iterator[bytes]:
-    text = _dumps(value)
+    text = json_text(value)
     if len(text) <= _INDENTED and isinstance(value, (Mapping, list, tuple)):
-        text = _dumps(value, indent=2)
+        text = json_text(value, indent=2)
     return _joined((text, "\n"))
 
 
 def _json_lines(value: Any) -> Iterator[bytes]:
     if isinstance(value, str):
         return _encoded(value)
-    if _is_frame(value):
-        return _joined(_dumps(row) + "\n" for row in _records(value))
+    if is_frame(value):
+        return _joined(json_text(row) + "\n" for row in records(value))
     if isinstance(value, (Mapping, bytes, bytearray)) or not isinstance(value, Iterable):
         raise SaveError(
-            f"As JSON Lines a list can be saved, not {_kind(value)}. Save a list, such as "
+            f"As JSON Lines a list can be saved, not {kind_of(value)}. Save a list, such as "
             "list(x.items()) of a dict, or say format='json'."
         )
-    return _joined(_dumps(item) + "\n" for item in value)
-
-
-def json_line(value: Any) -> bytes:
-    """A value as one line of JSON."""
-    return _dumps(value).encode()
-
-
-def _dumps(value: Any, indent: int | None = None) -> str:
-    try:
-        try:
-            text = json.dumps(
-                value, ensure_ascii=False, allow_nan=False, default=_default, indent=indent
-            )
-        except ValueError as error:
-            if "Circular" in str(error):
-                raise SaveError(
-                    "The value contains itself, so it has no JSON form. Save a part of it."
-                ) from None
-            finite = _finite(value)
-            text = json.dumps(
-                finite, ensure_ascii=False, allow_nan=False, default=_default, indent=indent
-            )
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:  # half of a surrogate pair, which JSON can say in ASCII
-                text = json.dumps(json.loads(text), indent=indent)
-    except RecursionError:
-        raise SaveError("The value is nested too deeply for JSON. Save a part of it.") from None
-    except TypeError as error:
-        if "keys must be" in str(error):
-            raise SaveError(
-                "A dict in it has keys that JSON cannot say (only text and numbers): convert "
-                "them, such as {str(k): v for k, v in x.items()}."
-            ) from None
-        raise SaveError(f"The value has no JSON form: {error}. Convert it first.") from None
-    return text
-
-
-def _default(value: Any) -> Any:
-    """The JSON form of what json does not know."""
-    if _is_frame(value):
-        return _records(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: _finite(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, (set, frozenset, Set)):
-        try:
-            return _finite(sorted(value))
-        except TypeError:
-            return _finite(list(value))
-    if isinstance(value, Mapping):
-        return _finite(dict(value))
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise SaveError(
-            f"The value holds {type(value).__name__}, which JSON cannot say. Decode it to text "
-            "first, or base64.b64encode(x).decode(); or save it alone with format='bytes'."
-        )
-    module = type(value).__module__.partition(".")[0]
-    if module == "numpy" and hasattr(value, "tolist"):
-        return _finite(value.tolist())
-    if module == "pandas":
-        if hasattr(value, "tolist"):
-            return _finite(value.tolist())
-        if type(value).__name__ in ("NAType", "NaTType"):
-            return None
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, (decimal.Decimal, pathlib.PurePath, uuid.UUID, datetime.timedelta)):
-        return str(value)
-    if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
-    if isinstance(value, Iterable):
-        return _finite(list(value))
-    raise SaveError(
-        f"The value holds {_kind(value)}, which has no JSON form. Convert it first, such as with "
-        "str(x) or vars(x)."
-    )
-
-
-def _finite(value: Any) -> Any:
-    """The value with None for every float that is no number; itself where there is none."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {
-            key if not isinstance(key, float) or math.isfinite(key) else str(key): _finite(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _is_frame(value: Any) -> bool:
-    pandas: Any = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series))
-
-
-def _framed(value: Any) -> Any:
-    """A DataFrame whose index, unless it only counts the rows, is among the columns."""
-    pandas: Any = sys.modules["pandas"]
-    frame = value.to_frame() if isinstance(value, pandas.Series) else value
-    return frame if isinstance(frame.index, pandas.RangeIndex) else frame.reset_index()
-
-
-def _records(value: Any) -> list[Any]:
-    pandas: Any = sys.modules["pandas"]
-    if isinstance(value, pandas.Series):
-        items: list[Any] = value.tolist()
-        return _finite(items)  # type: ignore[no-any-return]
-    rows: list[Any] = _framed(value).to_dict("records")
-    return [{str(key): _finite(item) for key, item in row.items()} for row in rows]
+    return _joined(json_text(item) + "\n" for item in value)
 
 
 def _is_text_list(value: Any) -> bool:
@@ -434,7 +306,7 @@ def _cell(value: Any) -> Any:
     if type(value).__name__ in ("NAType", "NaTType"):
         return ""
     if isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        return _dumps(value)
+        return json_text(value)
     if isinstance(value, str):
         return value
     if isinstance(value, (bytes, bytearray)):
@@ -449,12 +321,12 @@ def _is_table(value: Any) -> bool:
 def _table(value: Any, separator: str) -> Iterator[bytes]:
     if isinstance(value, str):
         return _encoded(value)
-    if _is_frame(value):
-        return _frame_table(_framed(value), separator)
+    if is_frame(value):
+        return _frame_table(framed(value), separator)
     if not _is_table(value):
         raise SaveError(
             f"As a table a DataFrame, a list of dicts or a list of lists can be saved, not "
-            f"{_kind(value)}. Say format='json'."
+            f"{kind_of(value)}. Say format='json'."
         )
     return _joined(_written(_rows(value, "table"), separator))
 
@@ -481,16 +353,16 @@ def _frame_table(frame: Any, separator: str) -> Iterator[bytes]:
 def _markdown(value: Any) -> Iterator[bytes]:
     if isinstance(value, str):
         return _encoded(value)
-    if _is_frame(value):
-        frame = _framed(value)
+    if is_frame(value):
+        frame = framed(value)
         rows = iter([list(frame.columns), *frame.astype(object).values.tolist()])
         return _joined(_markdown_table(rows))
     if _is_text_list(value):
         return _joined("- " + line.replace("\n", "\n  ") + "\n" for line in value)
     if not _is_table(value):
         raise SaveError(
-            f"As Markdown a str, a list of dicts or a DataFrame can be saved, not {_kind(value)}. "
-            "Make it a str first."
+            f"As Markdown a str, a list of dicts or a DataFrame can be saved, not "
+            f"{kind_of(value)}. Make it a str first."
         )
     return _joined(_markdown_table(_rows(value, "table")))
 

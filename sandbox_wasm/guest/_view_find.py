@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from . import _slots
-from ._hits import Hit
-from ._lines import Line, as_text, excerpt, pattern_of
 from ._slots import FOUND
 from ._translate import Translation, literal, translate
 from ._view import LONGEST, WINDOW, FileView
@@ -22,9 +20,9 @@ HOST = 8 << 20
 megabytes here (a guess)."""
 MARGIN = 1 << 20
 """Bytes that a match over lines may have."""
-_FIRST, _MORE, _MOST = 1_000, 10, 200_000  # lines that are asked for at once, and how that grows
+FIRST, _MORE, _MOST = 1_000, 10, 200_000
+"""Lines that are asked for at once, and how that grows."""
 _OMITTED = (b"[Omitted long line", b"[Omitted long matching line]")
-_LONG = 2_000  # characters of a line that is shown whole, as in `grep`
 
 
 class _UnableError(Exception):
@@ -39,7 +37,7 @@ class Row(NamedTuple):
     data: bytes
 
 
-class _Offsets:
+class Offsets:
     """Offsets of bytes for offsets in the text of a piece of a view, asked for in order."""
 
     def __init__(self, text: Any, base: int, wide: bool) -> None:
@@ -68,10 +66,10 @@ class Match:
     Offsets are those of bytes in the view.
     """
 
-    def __init__(self, match: re.Match[Any], offsets: _Offsets) -> None:
+    def __init__(self, match: re.Match[Any], offsets: Offsets) -> None:
         self.re = match.re
-        self._groups = tuple(map(_clean, (match.group(), *match.groups())))
-        self._names = {name: _clean(text) for name, text in match.groupdict().items()}
+        self._groups = tuple(map(clean, (match.group(), *match.groups())))
+        self._names = {name: clean(text) for name, text in match.groupdict().items()}
         first = match.start()
         base = offsets.at(first)
         self._spans = []
@@ -113,14 +111,14 @@ class Match:
         return f"<Match of a view; span={self.span()}, match={self.group()!r:.60}>"
 
 
-def _clean(text: Any) -> Any:
+def clean(text: Any) -> Any:
     """What matched, with U+FFFD for bytes that are no text."""
     if not isinstance(text, str) or text.isascii():
         return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _searchable(view: FileView, data: bytes) -> Any:
+def searchable(view: FileView, data: bytes) -> Any:
     """Bytes as what patterns are matched against: each byte that is no text is a character."""
     if view._encoding is None:
         return data
@@ -221,13 +219,13 @@ def finditer(view: FileView, pattern: Any, start: int, stop: int) -> Iterator[Ma
         raise TypeError(f"a view of {kind} is searched with a pattern of {kind}")
     told = translate(wanted)
     if told is None or told.crosses:
-        yield from _across(view, wanted, start, stop)
+        yield from across(view, wanted, start, stop)
         return
     for row in lines_that_may_match(view, wanted, told, view.line_start(start), stop):
         ended = row.start + len(row.data) < view.size
-        text = _searchable(view, row.data + b"\n" if ended else row.data)
+        text = searchable(view, row.data + b"\n" if ended else row.data)
         room = len(text) - 1 if ended else len(text)
-        offsets = _Offsets(text, row.start, view._encoding == "utf-8")
+        offsets = Offsets(text, row.start, view._encoding == "utf-8")
         for match in wanted.finditer(text):
             if match.start() > room:
                 break
@@ -236,14 +234,14 @@ def finditer(view: FileView, pattern: Any, start: int, stop: int) -> Iterator[Ma
                 yield found
     if stop == view.size and (not stop or view.read(stop - 1, stop) == b"\n"):
         # The empty rest after the last newline is no line, but `re` looks there too.
-        text = _searchable(view, b"\n" if stop else b"")
-        offsets = _Offsets(text, max(0, stop - 1), wide=False)
+        text = searchable(view, b"\n" if stop else b"")
+        offsets = Offsets(text, max(0, stop - 1), wide=False)
         for match in wanted.finditer(text):
             if match.start() == len(text):
                 yield Match(match, offsets)
 
 
-def _across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> Iterator[Match]:
+def across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> Iterator[Match]:
     """Matches that may reach over lines: window by window.
 
     A window has `MARGIN` bytes before and after the part in which matches begin, for what a
@@ -257,10 +255,10 @@ def _across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> 
         data = view.read(begin, end)
         whole = end == view.size
         edge = stop + 1 if whole else min(at + length, stop + 1)
-        position = len(_searchable(view, data[: at - begin]))
-        text = _searchable(view, data)
+        position = len(searchable(view, data[: at - begin]))
+        text = searchable(view, data)
         _slots.wipe(data)
-        offsets = _Offsets(text, begin, view._encoding == "utf-8")
+        offsets = Offsets(text, begin, view._encoding == "utf-8")
         again = False
         for match in pattern.finditer(text, position):
             found = Match(match, offsets)
@@ -285,7 +283,7 @@ def lines_that_may_match(
     told: Translation,
     start: int,
     stop: int,
-    first: int = _FIRST,
+    first: int = FIRST,
 ) -> Iterator[Row]:
     """Lines, of which none that has a match is left out; numbers count from `start`.
 
@@ -329,8 +327,8 @@ def _lines_with(
     view: FileView, data: bytes, begin: int, number: int, wanted: re.Pattern[Any]
 ) -> Iterator[Row]:
     """The lines of a block with a match that does not reach over them."""
-    text = _searchable(view, data)
-    offsets = _Offsets(text, 0, view._encoding == "utf-8")
+    text = searchable(view, data)
+    offsets = Offsets(text, 0, view._encoding == "utf-8")
     newline = b"\n" if view.binary else "\n"
     position = counted = 0
     while position < len(text) and (match := wanted.search(text, position)) is not None:
@@ -352,7 +350,7 @@ def _on_host(view: FileView, start: int, stop: int) -> bool:
 
 
 def _host_rows(
-    view: FileView, pattern: str, start: int, stop: int, most: int = _FIRST
+    view: FileView, pattern: str, start: int, stop: int, most: int = FIRST
 ) -> Iterator[Row]:
     """The lines that the host's search program finds.
 
@@ -390,113 +388,3 @@ def _host_rows(
         if not rows:
             raise _UnableError("a line is too long")
         at, number, most = following, numbered, min(most * _MORE, _MOST)
-
-
-# grep ------------------------------------------------------------------------------------------
-
-
-def grep(
-    pattern: Any,
-    view: FileView,
-    where: str | int = "",
-    *,
-    context: int = 0,
-    flags: int = 0,
-    start: int = 0,
-    stop: int | None = None,
-    expect: int = _FIRST,
-    of: str = "",
-) -> Iterator[Hit]:
-    """The lines of a view that match, as `grep` gives those of a text.
-
-    A match lies within a line, but may hold the line's end. Line numbers count from `start`,
-    which must be where a line begins. `expect` is how many hits will be taken, `of` the variable.
-    """
-    stop = view.size if stop is None else stop
-    wanted = pattern_of(pattern, b"" if view.binary else "", flags)
-    told = translate(wanted)
-    if told is None:
-        yield from _grep_across(wanted, view, where, context, start, stop, of)
-        return
-    for row in lines_that_may_match(view, wanted, told, start, stop, expect):
-        ended = row.start + len(row.data) < view.size
-        text = _searchable(view, row.data + b"\n" if ended else row.data)
-        length = len(text) - 1 if ended else len(text)
-        if length <= _LONG and not context and type(text) is str and text.isascii():
-            # The way of nearly all lines, in few steps: thousands of hits are ordinary.
-            first = wanted.search(text)
-            if first is not None and (at := first.start()) <= length:
-                shown = text[:length].removesuffix("\r")
-                yield Hit(where, row.number, shown, row.start + at, of=of)
-            continue
-        offsets = _Offsets(text, row.start, view._encoding == "utf-8")
-        for match in wanted.finditer(text):
-            if match.start() > length:
-                break
-            yield _hit(view, where, row, text[:length], match.start(), offsets, context, of)
-            if length <= _LONG:
-                break
-
-
-def _grep_across(
-    wanted: re.Pattern[Any],
-    view: FileView,
-    where: str | int,
-    context: int,
-    start: int,
-    stop: int,
-    of: str,
-) -> Iterator[Hit]:
-    """As `grep` for a pattern that names the line's end: the lines in which its matches begin."""
-    number, counted, last = 1, start, -1
-    ended = view.size > 0 and view.read(view.size - 1, view.size) == b"\n"
-    for match in _across(view, wanted, start, stop):
-        if match.start() >= view.size and (ended or not view.size):
-            return  # the empty rest after the last newline is no line
-        begin, end = view.line_start(match.start()), view.line_end(match.start())
-        number += sum(data.count(b"\n") for _, data in view.blocks(counted, begin))
-        counted = begin
-        if begin == last and end - begin <= _LONG:
-            continue
-        last = begin
-        row = Row(number, begin, view.read(begin, min(end, begin + LONGEST)))
-        text = _searchable(view, row.data)
-        at = len(_searchable(view, row.data[: match.start() - begin]))
-        offsets = _Offsets(text, begin, view._encoding == "utf-8")
-        yield _hit(view, where, row, text, at, offsets, context, of)
-
-
-def _hit(
-    view: FileView,
-    where: str | int,
-    row: Row,
-    text: Any,
-    at: int,
-    offsets: _Offsets,
-    context: int,
-    of: str,
-) -> Hit:
-    shown = _clean(excerpt(text, Line(at, at, row.number, 0, len(text)), _LONG))
-    before, after = _around(view, row, context) if context else ((), ())
-    return Hit(where, row.number, shown, offsets.at(at), before, after, of=of)
-
-
-def _around(view: FileView, row: Row, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The lines before and after one, each cut."""
-    before: list[str] = []
-    after: list[str] = []
-    begin, end = row.start, row.start + len(row.data)
-    while begin > 0 and len(before) < count:
-        stop = begin - 1
-        begin = view.line_start(stop)
-        before.append(_cut(view, begin, stop))
-    while end < view.size - 1 and len(after) < count:
-        begin = end + 1
-        end = view.line_end(begin)
-        after.append(_cut(view, begin, end))
-    return tuple(before[::-1]), tuple(after)
-
-
-def _cut(view: FileView, begin: int, end: int) -> str:
-    shown = as_text(view.text(begin, min(end, begin + _LONG))).removesuffix("\r")
-    return shown + "…" if end - begin > _LONG else shown

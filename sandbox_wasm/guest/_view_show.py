@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from ._call import Call, Shown, quoted
-from ._fit import clip, escape, plural
+from ._fit import clip, escape, fitting, plural
 from ._hits import Hit
 from ._lines import as_text
 from ._path import PeekError
@@ -14,7 +15,7 @@ from ._preview_text import looks_like, odd_text
 from ._slots import ViewError
 from ._tokens import tokens_of
 from ._view import FileView
-from ._view_find import grep
+from ._view_grep import grep
 
 _WINDOWS, _WINDOW = 48, 8_192  # as in the preview of a text
 _ROW = 300  # characters of a line among others
@@ -90,22 +91,22 @@ def _bytes(view: FileView, call: Call) -> str:
 def _lines(view: FileView, call: Call) -> str:
     total = view.line_count()
     start, stop = call.bounds(total, "line")
-    position, room, number = view.offset_of(start + 1), call.max_chars, start
-    rows: list[str] = []
-    while number < stop:
-        end = view.line_end(position)
-        if end - position > 4 * call.max_chars:
-            break
-        row = escape(as_text(view.text(position, end))).removesuffix("\\r")
-        if len(row) > room:
-            break
-        rows.append(row)
-        room -= len(row) + 1
-        position, number = end + 1, number + 1
+    position = view.offset_of(start + 1)
+    rows = fitting(_rows_from(view, position, stop - start, call.max_chars), call.max_chars)
     if not rows and start < stop:  # one line longer than the room
         chars = call.but(start=position, length=call.max_chars, unit="chars")
         return f"[line {start + 1:,} is long; from its begin as bytes:]\n{_bytes(view, chars)}"
-    return "\n".join(rows) + Shown("line", start, number, stop, total).footer(call)
+    return "\n".join(rows) + Shown("line", start, start + len(rows), stop, total).footer(call)
+
+
+def _rows_from(view: FileView, position: int, count: int, most: int) -> Iterator[str]:
+    """Lines from an offset on, up to one that is far too long to be shown."""
+    for _ in range(count):
+        end = view.line_end(position)
+        if end - position > 4 * most:
+            return
+        yield escape(as_text(view.text(position, end))).removesuffix("\\r")
+        position = end + 1
 
 
 def _find(view: FileView, call: Call) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rlm_mcp.sandbox import search_program
+from rlm_mcp.space import search_program
 from sandbox_wasm.guest import _slots, _view, _view_find
 from sandbox_wasm.guest._find import grep, lines
 from sandbox_wasm.guest._slots import ViewChangedError, ViewError
@@ -106,7 +106,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 def way(request: pytest.FixtureRequest, host: Host, monkeypatch: pytest.MonkeyPatch) -> str:
     """How a view is searched: by the host's program, window by window, or as it comes."""
     monkeypatch.setattr(_view_find, "HOST", 0)
-    monkeypatch.setattr(_view_find, "_FIRST", 20)
+    monkeypatch.setattr(_view_find, "FIRST", 20)
     host.can_search = request.param == "on the host"
     if request.param != "in one piece":
         monkeypatch.setattr(_view, "WINDOW", 37)

@@ -19,7 +19,7 @@ pytestmark = [
 
 MAIN = (
     "import sys; sys.path.insert(0, {root!r})\n"
-    "import rlm_mcp.convert.__main__ as process\n"
+    "import rlm_mcp.helpers.convert as process\n"
     "process.OPERATIONS['evil'] = ('tests.hostile._evil', 'attempt')\n"
     "process.main()"
 )

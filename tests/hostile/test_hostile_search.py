@@ -34,7 +34,7 @@ def become(program: str, *arguments: str, source: Path) -> tuple[int, bytes]:
     path = shutil.which(program)
     if path is None:
         pytest.skip(f"there is no {program} here")
-    command = [sys.executable, "-P", "-m", "rlm_mcp.worker._search", str(Path(path).resolve())]
+    command = [sys.executable, "-P", "-m", "rlm_mcp.helpers.search", str(Path(path).resolve())]
     with source.open("rb") as file:
         done = subprocess.run(
             [*command, *arguments],

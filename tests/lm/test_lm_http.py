@@ -17,10 +17,10 @@ from rlm_mcp.errors import SubLLMError
 from rlm_mcp.lm import (
     SMALL_MODELS,
     Answer,
+    BatchProgress,
     Failure,
     LiteLLMModel,
     LocalOpenAIServer,
-    Progress,
     Prompt,
     Request,
     ask_all,
@@ -290,9 +290,9 @@ async def test_a_batch_keeps_order_bounds_concurrency_and_returns_errors(
         return str(messages[-1]["content"])
 
     server.answer = answer
-    told: list[Progress] = []
+    told: list[BatchProgress] = []
 
-    async def on_progress(progress: Progress) -> None:
+    async def on_progress(progress: BatchProgress) -> None:
         told.append(progress)
 
     requests = [Request(Prompt(f"{number}")) for number in range(60)]

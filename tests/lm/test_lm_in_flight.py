@@ -9,7 +9,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from rlm_mcp.errors import BadRequestError, SubLLMError
-from rlm_mcp.lm import Answer, CallLimits, InFlight, Progress, Request, Usage
+from rlm_mcp.lm import Answer, BatchProgress, CallLimits, InFlight, Request, Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -108,9 +108,9 @@ async def test_the_end_of_the_execution_ends_its_calls_and_begins_no_more() -> N
 
 async def test_progress_counts_what_is_still_wanted() -> None:
     model = Gated()
-    told: list[Progress] = []
+    told: list[BatchProgress] = []
 
-    async def tell(progress: Progress) -> None:
+    async def tell(progress: BatchProgress) -> None:
         told.append(progress)
 
     calls = InFlight(model, tell)

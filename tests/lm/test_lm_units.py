@@ -13,8 +13,8 @@ import pytest
 from rlm_mcp.errors import BadRequestError, SubLLMError
 from rlm_mcp.lm import (
     Answer,
+    BatchProgress,
     CallLimits,
-    Progress,
     Prompt,
     Request,
     SchemaMismatchError,
@@ -76,7 +76,7 @@ async def test_a_fault_in_one_call_or_in_the_progress_does_not_lose_the_others()
             raise RuntimeError("secret details")
         return request.prompt.text
 
-    async def broken(progress: Progress) -> None:
+    async def broken(progress: BatchProgress) -> None:
         raise ConnectionError
 
     requests = [Request(Prompt(str(number))) for number in range(3)]

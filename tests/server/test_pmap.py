@@ -67,3 +67,8 @@ async def test_forks_draw_different_random_numbers(agent: Agent) -> None:
     code = "import random\nlen(set(pmap(lambda _: random.random(), range(2), workers=2)))"
     await agent.run("import random; random.random()")
     assert "=> 2" in await agent.run(code)
+
+
+async def test_what_a_helper_made_in_the_same_execution_goes_along(agent: Agent) -> None:
+    code = "hits = grep('b', 'a\\nb\\nb')\npmap(lambda at: hits[at].line, range(2))"
+    assert "=> [2, 3]" in await agent.run(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlm_mcp.helpers._languages import LANGUAGES
-from rlm_mcp.helpers._process import Helpers
+from rlm_mcp.helpers._process import run_helper
 from rlm_mcp.server import _symbols
 from tests.conftest import Agent
 
@@ -124,7 +125,7 @@ async def test_a_text_that_ends_its_helper_does_not_take_others_with_it(
 ) -> None:
     monkeypatch.setattr(_symbols, "IDLE_SECONDS", 1.5)
     files = [["go", "func a() {}"], ["cpp", "a<" * 200_000], ["go", "func b() {}"]]
-    answer = await _symbols.find_symbols(Helpers(), {"files": files})
+    answer = await _symbols.find_symbols(asyncio.Semaphore(1), {"files": files})
     first, bad, last = (json.loads(row) for row in answer["rows"])
     assert first["d"][0][0] == "a" and last["d"][0][0] == "b"
     assert "cannot be parsed" in bad["e"]
@@ -132,12 +133,14 @@ async def test_a_text_that_ends_its_helper_does_not_take_others_with_it(
 
 async def test_a_helper_hands_in_what_it_can() -> None:
     files = [["python", "x = 1"]]
-    helpers = Helpers()
-    answer = await helpers.run("symbols", ["python"], json.dumps(files).encode())
-    assert not answer.failure and json.loads(answer.data)["d"][0][0] == "x"
+    data = json.dumps(files).encode()
+    output = await run_helper("symbols", ["python"], data=data, seconds=60, max_output=1000)
+    assert not output.failure and json.loads(output.data)["d"][0][0] == "x"
+    output = await run_helper("symbols", ["python"], data=data, seconds=60, max_output=10)
+    assert "over 10 bytes" in output.failure
     for module, data in (("symbols", b"not json"), ("no_such_helper", b"")):
-        answer = await helpers.run(module, [], data)
-        assert "died" in answer.failure and not answer.data
+        output = await run_helper(module, data=data, seconds=60, max_output=1000)
+        assert "died" in output.failure and output.status == 1 and not output.data
 
 
 async def test_a_helper_has_given_up_its_rights_when_it_reads(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ async def test_a_helper_has_given_up_its_rights_when_it_reads(tmp_path: Path) ->
     secret.write_text("x")
     code = (
         "import os, socket, sys\n"
-        "from rlm_mcp.helpers._serve import serve\n"
+        "from rlm_mcp.helpers._inside import serve\n"
         "def attempt(what):\n"
         "    try:\n"
         "        what()\n"
@@ -160,7 +163,7 @@ async def test_a_helper_has_given_up_its_rights_when_it_reads(tmp_path: Path) ->
         "    yield attempt(lambda: os.kill(os.getppid(), 0))\n"
         "    yield attempt(lambda: bytearray(3 << 30))\n"
         "    yield repr(dict(os.environ).keys() - {'LC_CTYPE'}).encode()\n"
-        "serve(work)\n"
+        "serve(work, max_memory=2 << 30, cpu_seconds=50)\n"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], input=b"", env={}, capture_output=True, check=True

@@ -9,7 +9,7 @@ _KEPT_BACK = 2
 """Calls that are kept for the root model, to react and to conclude."""
 
 
-class Bounded:
+class Counted:
     """A stage before a model that lets only so many calls through.
 
     It stands before everything a run asks, runs below it included, so that a tree of runs stays
@@ -66,7 +66,7 @@ class Bounded:
         try:
             answer = await self._model.ask(request)
         except SubLLMError as error:
-            self.usage += Usage(1, 1, error.input_tokens, error.output_tokens, error.usd)
+            self.usage += Usage.of_error(error)
             raise
         if answer.cached:
             self._taken -= 1

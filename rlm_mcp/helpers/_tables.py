@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
+from ._inside import write_all
+
 _MAX_COLUMNS = 10_000
 _LINE = 16 << 20
 _UNITS = ("s", "ms", "us", "ns")
@@ -66,9 +68,7 @@ def _write(table: pa.Table, target: int, limit: int) -> list[str]:
         raise ValueError(f"the table takes {size:,} bytes, and {limit:,} fit into the space")
     head = json.dumps({"rows": table.num_rows, "columns": columns}).encode() + b"\n"
     for piece in (head, *pieces):
-        view = memoryview(piece).cast("B")
-        while view:
-            view = view[os.write(target, view) :]
+        write_all(target, piece)
     return []
 
 

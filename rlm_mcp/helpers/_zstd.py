@@ -6,6 +6,8 @@ import os
 
 import zstandard
 
+from ._inside import write_all
+
 _CHUNK = 1 << 20
 _FREE = 64 << 20
 _MAX_RATIO = 1_000
@@ -37,9 +39,7 @@ def decompress(source: int, target: int, limit: int) -> list[str]:
                 raise ValueError(f"it becomes over {limit:,} bytes, which is what fits")
             if done > _FREE and done > size * _MAX_RATIO:
                 raise ValueError(f"it looks like an archive bomb: {size:,} bytes become {done:,}")
-            view = memoryview(data)
-            while view:
-                view = view[os.write(target, view) :]
+            write_all(target, data)
     if not whole(source, size):
         raise ValueError(f"it is cut short after {done:,} bytes")
     return []

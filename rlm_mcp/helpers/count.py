@@ -1,9 +1,9 @@
-"""Counts the lines of a file in blocks, on all cores: the index that finds a line by its number.
+"""A helper, `python -m rlm_mcp.helpers.count BEGIN END`: counts lines in blocks, on all cores.
 
-Run as `python -m rlm_mcp.worker._count BEGIN END` with the file as standard input and the index
-as standard output, open for reading and writing. The index is one u64 for each whole block of
-the file: the newlines from the file's beginning to the block's end. Blocks before `BEGIN` are
-there already, and those from `BEGIN` to before `END` are added.
+The file is its standard input, and its standard output, open for reading and writing, the index
+that finds a line by its number: one u64 for each whole block of the file, the newlines from the
+file's beginning to the block's end. Blocks before `BEGIN` are there already, and those from `BEGIN`
+to before `END` are added.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 import sys
 from array import array
 
-from ._lockdown import die_with_parent, lock_down
+from ..worker._lockdown import die_with_parent
+from ._inside import give_up_rights
 
 BLOCK = 64 << 10
 """Bytes between entries: a line is found by reading one block, and 10 GB take 1.3 MB of index."""
@@ -23,7 +24,7 @@ _MAX_PROCESSES = 8
 
 def main() -> None:
     """Count, each process every so many stripes, and add up."""
-    die_with_parent()
+    die_with_parent()  # and its children with it
     begin, end = int(sys.argv[1]), int(sys.argv[2])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processes = max(1, min(cores or 1, _MAX_PROCESSES, (end - begin) // (4 * STRIPE)))
@@ -31,15 +32,14 @@ def main() -> None:
     for number in range(processes):
         child = os.fork()
         if child == 0:
-            die_with_parent()
-            lock_down()
+            give_up_rights()
             _count(begin + number * STRIPE, end, processes * STRIPE)
             os._exit(0)
         children.append(child)
     failed = [child for child in children if os.waitpid(child, 0)[1]]
     if failed:
         sys.exit(1)
-    lock_down()
+    give_up_rights()
     _add_up(begin, end)
 
 

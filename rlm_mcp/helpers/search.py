@@ -1,15 +1,14 @@
-"""Becomes a search program that can reach one file and nothing else.
+"""A helper, `python -m rlm_mcp.helpers.search PROGRAM ARGUMENT...`: becomes a search program.
 
-Run as `python -m rlm_mcp.worker._search PROGRAM ARGUMENT...` with the file as standard input.
+The file is its standard input and what was found its standard output; it reaches nothing else.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from ._lockdown import die_with_parent, lock_down_program
+from ._inside import become
 
 MAX_OUTPUT = 64 << 20
 """Bytes that a search may find; a longer list is cut, and the guest goes on where it ends."""
@@ -20,10 +19,7 @@ whole (a guess)."""
 
 def main() -> None:
     """Give up rights and execute what the arguments say."""
-    die_with_parent()
-    program = Path(sys.argv[1])
-    lock_down_program(program, 0, max_output=MAX_OUTPUT, max_memory=MAX_MEMORY)
-    os.execve(program, [str(program), *sys.argv[2:]], {})
+    become(Path(sys.argv[1]), sys.argv[2:], max_output=MAX_OUTPUT, max_memory=MAX_MEMORY)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ CANCEL_SECONDS = 10.0
 """Until work that was asked to stop is ended; a space stops its code within a few seconds."""
 
 
-class Asking:
+class AskingCall:
     """One call of a tool, whose work may ask the caller.
 
     Args:

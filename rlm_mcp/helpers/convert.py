@@ -1,35 +1,31 @@
-"""The process: locks itself down, converts one file, says how it went, and ends.
+"""A helper, `python -m rlm_mcp.helpers.convert OPERATION SOURCE TARGET LIMIT`: converts one file.
 
-Arguments: what to do, descriptors of the input and the output, and the most bytes to write. What
-it says is one JSON object on standard output: `notes`, or `error`.
+It is for formats that the guest has no parser for. `SOURCE` and `TARGET` are descriptors, `LIMIT`
+is the most bytes to write. Output: one JSON object with `notes`, or `error`, why it cannot be done,
+or `missing`, the library that is not installed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from ..worker._lockdown import lock_down
+from ._inside import ThreadsError, give_up_rights, write_all
 
-MEMORY_BYTES = 6 << 30
+MAX_MEMORY = 6 << 30
 """Of address space: a table of the size that fits into a space, several times over."""
 OPERATIONS = {
     # name: (module, function)
-    "zstd": ("rlm_mcp.convert._zstd", "decompress"),
-    "parquet": ("rlm_mcp.convert._tables", "from_parquet"),
-    "arrow": ("rlm_mcp.convert._tables", "from_arrow"),
-    "to_parquet": ("rlm_mcp.convert._tables", "to_parquet"),
-    "to_arrow": ("rlm_mcp.convert._tables", "to_arrow"),
+    "zstd": ("rlm_mcp.helpers._zstd", "decompress"),
+    "parquet": ("rlm_mcp.helpers._tables", "from_parquet"),
+    "arrow": ("rlm_mcp.helpers._tables", "from_arrow"),
+    "to_parquet": ("rlm_mcp.helpers._tables", "to_parquet"),
+    "to_arrow": ("rlm_mcp.helpers._tables", "to_arrow"),
 }
 Operation = Callable[[int, int, int], list[str]]
-
-
-class ConvertError(Exception):
-    """A file cannot be converted; the text says why."""
 
 
 def main() -> None:
@@ -41,12 +37,11 @@ def main() -> None:
     except ImportError as error:
         _say({"missing": error.name or "a library"})
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # Neither wall reaches threads that exist already.
-    if sys.platform == "linux" and len(os.listdir("/proc/self/task")) != 1:  # noqa: PTH208
-        _say({"error": "a library began a thread before the walls were up"})
+    try:
+        give_up_rights(max_memory=MAX_MEMORY)
+    except ThreadsError as error:
+        _say({"error": str(error)})
         return
-    lock_down()
     try:
         _say({"notes": operation(int(source), int(target), int(limit))})
     except MemoryError:
@@ -56,7 +51,7 @@ def main() -> None:
 
 
 def _say(answer: dict[str, object]) -> None:
-    os.write(1, json.dumps(answer).encode())
+    write_all(1, json.dumps(answer).encode())
 
 
 if __name__ == "__main__":
