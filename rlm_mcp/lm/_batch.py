@@ -11,6 +11,7 @@ import anyio
 from rlm_mcp.errors import SubLLMError
 
 from ._model import SubModel
+from ._slot import SLOT, Slot
 from ._types import Answer, Request, Usage
 
 logger = logging.getLogger(__name__)
@@ -47,16 +48,19 @@ async def ask_all(
     if concurrency < 1:
         raise ValueError("concurrency must be at least 1")
     results: list[Answer | SubLLMError | None] = [None] * len(requests)
-    waiting = iter(range(len(requests)))
+    room = anyio.Semaphore(concurrency)
     usage = Usage()
     finished = 0
 
-    async def work() -> None:
+    async def work(index: int, slot: Slot) -> None:
         nonlocal usage, finished
-        for index in waiting:
+        SLOT.set(slot)
+        try:
             result = results[index] = await ask_one(model, requests[index])
-            usage += usage_of(result)
-            finished += 1
+        finally:
+            slot.give_back()
+        usage += usage_of(result)
+        finished += 1
 
     def progress() -> BatchProgress:
         return BatchProgress(finished, usage.failed, len(requests), usage)
@@ -74,8 +78,9 @@ async def ask_all(
         if on_progress is not None:
             outer.start_soon(report)
         async with anyio.create_task_group() as workers:
-            for _ in range(min(concurrency, len(requests))):
-                workers.start_soon(work)
+            for index in range(len(requests)):
+                await room.acquire()
+                workers.start_soon(work, index, Slot(room))
         outer.cancel_scope.cancel()
     await tell(on_progress, progress())
     return [result for result in results if result is not None]

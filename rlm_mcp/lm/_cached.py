@@ -15,6 +15,7 @@ from ._cache import AnswerCache, Flight
 from ._choose import AGENT
 from ._keys import key_of
 from ._model import SubModel
+from ._slot import answered
 from ._trouble import copied
 from ._types import Answer, Request, Usage
 
@@ -99,6 +100,7 @@ class Cached:
 
     async def _asked(self, key: str, request: Request) -> Answer:
         answer = await self._inner.ask(request)
+        answered()
         # Cut off where nobody asked for it, it is not the answer to the question.
         if not answer.cached and (not answer.truncated or request.max_tokens is not None):
             await self._cache.keep(key, answer)

@@ -21,6 +21,7 @@ from rlm_mcp.errors import BadRequestError, SubLLMError
 from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
 from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
 from ._model import SubModel
+from ._slot import SLOT, Slot
 from ._types import Answer, Request, Usage
 
 GATHER_S = 0.005
@@ -213,15 +214,18 @@ class InFlight:
         )
 
     async def _ask(self, owner: _Owner, ticket: int, request: Request) -> None:
-        async with self._room:
-            self._asking += 1
-            try:
-                result = await ask_one(self._model, request)
-            except asyncio.CancelledError:
-                self._usage += Usage(1, 1)  # what it has cost by then nobody knows
-                raise
-            finally:
-                self._asking -= 1
+        await self._room.acquire()
+        slot = Slot(self._room)
+        SLOT.set(slot)  # the context is that of this call's own task
+        self._asking += 1
+        try:
+            result = await ask_one(self._model, request)
+        except asyncio.CancelledError:
+            self._usage += Usage(1, 1)  # what it has cost by then nobody knows
+            raise
+        finally:
+            self._asking -= 1
+            slot.give_back()
         self._usage += usage_of(result)
         await self._ended(owner, ticket, result)
 

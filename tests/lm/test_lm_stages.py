@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -172,3 +174,32 @@ async def test_an_attachment_that_a_model_does_not_take_is_refused_before_it_is_
         await model.ask(Request(prompt, model=name))
     assert (caught.value.kind, caught.value.calls) == ("refused", 0)
     assert server.requests == []
+
+
+async def test_the_next_call_does_not_wait_until_an_answer_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    writing, second = threading.Event(), threading.Event()
+    write = store.answers.write
+
+    def slow_write(*arguments: Any) -> None:
+        writing.set()
+        assert second.wait(20), "the second question was not asked meanwhile"
+        write(*arguments)
+
+    monkeypatch.setattr(store.answers, "write", slow_write)
+
+    class Model(ScriptedModel):
+        async def ask(self, request: Request) -> Answer:
+            if request.prompt.text == "second":
+                assert await to_thread.run_sync(writing.wait, 20)
+                second.set()
+            return await super().ask(request)
+
+    calls = Calls(Model(["yes", "yes"]), "scripted", store.answers)
+    requests = [Request(Prompt("first")), Request(Prompt("second"))]
+    results = await ask_all(calls.model(Account("test")), requests, concurrency=1)
+    assert all(isinstance(result, Answer) for result in results)
+    await calls.aclose()
+    store.close()
