@@ -1,7 +1,7 @@
 """A place among the calls in flight, and how it is given back before a call has quite ended.
 
 Once a model has answered, what is left to do (writing the answer to the disk) must not hold up the
-next call: at 100 calls of 100 ms at a time that took a map from 1.2 to 1.9 times the ideal.
+next call; a disk that is slow or full would slow the model down.
 """
 
 from __future__ import annotations
