@@ -79,7 +79,10 @@ async def ask_all(
             outer.start_soon(report)
         async with anyio.create_task_group() as workers:
             for index in range(len(requests)):
-                await room.acquire()
+                try:
+                    room.acquire_nowait()  # those that begin together are looked up together
+                except anyio.WouldBlock:
+                    await room.acquire()
                 workers.start_soon(work, index, Slot(room))
         outer.cancel_scope.cancel()
     await tell(on_progress, progress())
