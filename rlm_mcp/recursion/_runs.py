@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from ..errors import RlmError, SpaceError
 from ..space import Space, Spaces
+from ..store import SpaceRow
 
 AT_ONCE = 4
 """Runs at the same depth that work at the same time, since each needs a worker (a guess)."""
@@ -73,7 +74,7 @@ class Runs:
 
     async def _remove_old(self, parent: str) -> None:
         rows = await asyncio.to_thread(self._spaces.store.spaces)
-        runs = [row for row in rows if _RUN.search(row.handle)]
+        runs = [row for row in rows if _is_run(row)]
         of_parent = [row for row in runs if row.origin == parent]
         old = {row.handle for row in (*runs[KEPT - 1 :], *of_parent[KEPT_OF_SPACE - 1 :])}
         for row in reversed(runs):
@@ -93,3 +94,9 @@ class Runs:
         """Wait until what ended is given back; may be called twice."""
         if self._ending:
             await asyncio.wait(self._ending)
+
+
+def _is_run(row: SpaceRow) -> bool:
+    """Whether a space is the fork of a run, and not one that somebody gave such a name."""
+    made = _RUN.search(row.handle)
+    return bool(made and row.origin and row.handle[: made.start()] == row.origin[:_MAX_PARENT])

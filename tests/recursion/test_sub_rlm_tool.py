@@ -193,6 +193,13 @@ async def test_only_the_last_runs_of_a_space_are_kept(
     model = RootModel(code("SUBMIT(sub_rlm('below') if depth == 1 else 5)"))
     async with connect(model) as agent:
         await agent.run("depth = 0")
+        # A space of somebody's own is no run, whatever it is called.
+        own = "notes.rlm-0a1b2c3d"
+        await agent.call("spaces", action="open", space=own)
+        monkeypatch.setattr("rlm_mcp.recursion._runs.KEPT", 1)
+        await ask(agent)
+        assert own in (await agent.call("spaces")).text
+        monkeypatch.setattr("rlm_mcp.recursion._runs.KEPT", 200)
         forks = [fork_in(await ask(agent)) for _ in range(2)]
         await agent.call("spaces", action="checkpoint", name="mine", space=forks[0])
         forks += [fork_in(await ask(agent)) for _ in range(3)]
