@@ -15,7 +15,7 @@ from ..trajectory import NOTHING
 from ._render import execution_text
 
 if TYPE_CHECKING:
-    from ._handlers import Call
+    from ._call import Call
 
 SHOWN = 8_000
 """Characters of an execution that a root model is shown, as for `exec_code`."""

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 from ..errors import BadRequestError, RlmError
-from ..lm import AGENT, Account, Attachment, Budget, InFlight, Questions, SubModel, Usage
+from ..lm import Attachment
 from ..loaders import (
     Bundle,
     convert,
@@ -26,16 +21,13 @@ from ..loaders import (
     scratch,
 )
 from ..recursion import ANSWER, RunQuestion
-from ..sandbox import Answerer
-from ..space import WAITS, Space
+from ..space import Space
 from . import _arguments as args
 from . import _render as render
 from ._app import App
-from ._operations import OPERATIONS
-from ._progress import Progress
+from ._call import Call
 from ._provenance import Provenance
 from ._questions_text import PEEKED, peeked
-from ._recording import Recording
 from ._recursion import hand_over, running
 from ._reply import Reply
 
@@ -46,95 +38,6 @@ _TABLES = {"parquet": "to_parquet", "arrow": "to_arrow"}
 _TABLE_SUFFIXES = {".parquet": "parquet", ".feather": "arrow", ".arrow": "arrow"}
 ANSWER_CHARS = 6_000
 """Of an answer in words that `sub_rlm` shows; more would crowd a context that it is to spare."""
-
-
-@dataclass
-class Call:
-    """One call of a tool: the parts it works with, and what it has spent.
-
-    Args:
-        app: the server's parts.
-        progress: to the client.
-        recording: what the call leaves in the record.
-        questions: what the call asks the calling agent.
-        stop: ends the code that it runs, in order, when it is set.
-        depth: of the recursive run whose code it runs, 0 outside of one.
-        stage: what that run's calls of models go through.
-    """
-
-    app: App
-    progress: Progress
-    recording: Recording = field(default_factory=Recording)
-    usages: list[Usage] = field(default_factory=list)
-    in_flight: dict[str, InFlight] = field(default_factory=dict)
-    """Sub-LLM calls that code awaits, by the handle of the space it runs in."""
-    questions: Questions = field(default_factory=Questions)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    depth: int = 0
-    stage: SubModel | None = None
-    budget: Budget | None = None
-    """Of the call alone; those of its space hold as well."""
-    own_account: Account | None = None
-
-    @property
-    def usage(self) -> Usage:
-        """What all sub-LLM calls of this call used."""
-        awaited = (calls.usage for calls in self.in_flight.values())
-        return sum((*self.usages, *awaited), Usage())
-
-    def close(self) -> None:
-        """End the sub-LLM calls that nobody waits for any more."""
-        for calls in self.in_flight.values():
-            calls.close()
-
-    async def space(self, name: str | None) -> Space:
-        """The space of the call, ready."""
-        handle = name or self.app.settings.space
-        await self.app.preparation.wait(self.progress.say)
-        space = await self.app.spaces.use(handle, create=handle == self.app.settings.space)
-        self.recording.begin(handle)
-        return space
-
-    def model(self, space: Space) -> SubModel:
-        """What answers the sub-LLM calls that this call makes in a space."""
-        own = self.stage or self.app.calls.model(self.account(space))
-        return self.recording.model(own)
-
-    def account(self, space: Space) -> Account:
-        """What pays for the sub-LLM calls that this call makes in a space."""
-        if self.budget is None:
-            return self.app.account(space)
-        if self.own_account is None:
-            raised_by = {kind: f"budget.{kind}" for kind in ("calls", "tokens", "usd", "seconds")}
-            above = self.app.account(space)
-            self.own_account = Account("this call", self.budget, above, raised_by=raised_by)
-        return self.own_account
-
-    def left(self, space: Space) -> str:
-        """What is left of the budgets of a space, and what is the matter, for the last line."""
-        return render.left_text(self.account(space).left(), self.app.calls.trouble)
-
-    @property
-    def unbounded(self) -> frozenset[str | None]:
-        """The models, `None` for the default, that the calling agent answers for."""
-        return frozenset({AGENT, None} if self.app.agent_answers else {AGENT})
-
-    def answer(self, space: Space) -> Answerer:
-        """Answers what the guest code of a space asks, and counts what that costs."""
-
-        async def answer(fields: dict[str, Any]) -> dict[str, Any]:
-            name = fields.pop("op", None)
-            operation = OPERATIONS.get(name) if isinstance(name, str) else None
-            if operation is None:
-                return {"refused": f"the server does not know {str(name)[:80]!r}"}
-            waits = self.questions.guest_waiting() if name in WAITS else contextlib.nullcontext()
-            try:
-                with self.questions.asked_here(), waits:
-                    return await operation(self, space, fields)
-            except RlmError as error:
-                return {"refused": str(error)}
-
-        return answer
 
 
 async def load_variable(call: Call, given: args.LoadVariable) -> str:
@@ -371,128 +274,3 @@ async def _save_table(space: Space, name: str, format: str, target: int) -> tupl
     finally:
         os.close(columns)
     return os.fstat(target).st_size, format
-
-
-async def spaces(call: Call, given: args.SpacesCall) -> str:
-    """List spaces and act on them."""
-    return await _SPACES[given.action](call, given)
-
-
-async def _list(call: Call, _given: args.SpacesCall) -> str:
-    found = await asyncio.to_thread(call.app.spaces.list)
-    return render.list_text(found, call.app.settings.space)
-
-
-async def _info(call: Call, given: args.SpacesCall) -> str:
-    space = await call.space(given.space)
-    variables = await space.variables(100)
-    if space.suspension is None:
-        await space.settled()
-    app = call.app
-    history = await asyncio.to_thread(app.spaces.store.history, space.handle)
-    checkpoints = await asyncio.to_thread(app.spaces.store.checkpoints, space.handle)
-    account = app.account(space)
-    spent = await account.spent()
-    return render.info_text(
-        app.spaces.info(space.handle), variables, history, checkpoints,
-        app.settings.limits.memory_mb, app.model_name,
-        render.spending_text(spent, account.budget) + render.left_text(None, app.calls.trouble),
-    )  # fmt: skip
-
-
-async def _open_space(call: Call, given: args.SpacesCall) -> str:
-    await call.app.preparation.wait(call.progress.say)
-    space, new = await call.app.spaces.open(given.space or given.name)
-    call.recording.begin(space.handle)
-    state = "new and empty" if new else "open, with all it held"
-    return f'space {space.handle} is {state}; pass space="{space.handle}" to use it'
-
-
-async def _fork(call: Call, given: args.SpacesCall) -> str:
-    handle = given.space or call.app.settings.space
-    await call.app.preparation.wait(call.progress.say)
-    call.recording.begin(handle)
-    fork, commit = await call.app.spaces.fork(handle, given.name, given.commit)
-    return (
-        f"space {fork.handle} is a fork of {handle} as of execution {commit.execution}; "
-        f'the two are independent. Pass space="{fork.handle}" to use it'
-    )
-
-
-async def _undo(call: Call, given: args.SpacesCall) -> str:
-    space = await call.space(given.space)
-    await space.settled()
-    history = await asyncio.to_thread(call.app.spaces.store.history, space.handle)
-    if len(history) < 2:
-        raise BadRequestError(f"space {space.handle} has nothing to undo")
-    undone = history[0]
-    head = await space.move_to(history[1].id)
-    return (
-        f"undone: {render.clean(undone.label)[:80]!r}; space {space.handle} is at execution "
-        f"{head.execution} (commit {head.id}). To take this back: "
-        f'spaces(action="restore", commit={undone.id}, space="{space.handle}")'
-    )
-
-
-async def _checkpoint(call: Call, given: args.SpacesCall) -> str:
-    if not given.name:
-        raise BadRequestError('a checkpoint wants a name: spaces(action="checkpoint", name=...)')
-    space = await call.space(given.space)
-    await space.settled()
-    store = call.app.spaces.store
-    name = given.name[:100]
-    commit = await asyncio.to_thread(store.checkpoint, space.handle, name)
-    return (
-        f"checkpoint {name!r} of space {space.handle} is commit {commit.id}; come back with "
-        f'spaces(action="restore", name={json.dumps(name)})'
-    )
-
-
-async def _restore(call: Call, given: args.SpacesCall) -> str:
-    space = await call.space(given.space)
-    store = call.app.spaces.store
-    known = await asyncio.to_thread(store.checkpoints, space.handle)
-    number = given.commit
-    if given.name is not None:
-        if given.name not in known:
-            names = ", ".join(known) or "none"
-            raise BadRequestError(
-                f"there is no checkpoint {given.name[:100]!r}; there are: {names}"
-            )
-        number = known[given.name]
-    if number is None:
-        raise BadRequestError("restore wants the name of a checkpoint or a commit")
-    await space.settled()
-    head = await space.move_to(number)
-    return f"space {space.handle} is at commit {head.id}, execution {head.execution}"
-
-
-async def _close(call: Call, given: args.SpacesCall) -> str:
-    handle = given.space or call.app.settings.space
-    call.recording.begin(handle)
-    await call.app.spaces.close(handle)
-    return (
-        f'space {handle} is closed and kept; spaces(action="open", space="{handle}") opens it again'
-    )
-
-
-async def _delete(call: Call, given: args.SpacesCall) -> str:
-    if not given.space:
-        raise BadRequestError(
-            "delete cannot be undone, so it wants the space by name: give `space`"
-        )
-    await call.app.spaces.delete(given.space)
-    return f"space {given.space} is deleted"
-
-
-_SPACES: dict[str, Callable[[Call, args.SpacesCall], Awaitable[str]]] = {
-    "list": _list,
-    "info": _info,
-    "open": _open_space,
-    "fork": _fork,
-    "undo": _undo,
-    "checkpoint": _checkpoint,
-    "restore": _restore,
-    "close": _close,
-    "delete": _delete,
-}

@@ -19,7 +19,8 @@ from ..settings import Settings
 from ..space import Space, check_handle
 from . import _arguments as args
 from ._app import App, make_app
-from ._handlers import Call, load_variable
+from ._call import Call
+from ._handlers import load_variable
 from ._progress import Progress
 from ._recording import Recording
 from ._recursion import running

@@ -18,7 +18,7 @@ from ._render import usage_text
 from ._symbols import find_symbols
 
 if TYPE_CHECKING:
-    from ._handlers import Call
+    from ._call import Call
 
 Operation = Callable[["Call", Space, dict[str, Any]], Awaitable[dict[str, Any]]]
 

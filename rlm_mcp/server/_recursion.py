@@ -29,7 +29,7 @@ from ._course import Course, Current
 from ._recording import note_usage
 
 if TYPE_CHECKING:
-    from ._handlers import Call
+    from ._call import Call
 
 MAX_BYTES = 30 << 20
 """Of what is passed to a run from guest code and back; the guest has the same bound."""

@@ -29,7 +29,7 @@ from ..settings import Settings
 from ..space import check_handle
 from ._app import App, make_app
 from ._arguments import DEFAULT_REPLY_CHARS, MAX_REPLY_CHARS, budget_of, read_arguments
-from ._handlers import Call
+from ._call import Call
 from ._progress import Progress
 from ._recording import Recording
 from ._render import clean, cut

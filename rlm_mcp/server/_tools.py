@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from . import _arguments as args
 from . import _handlers as handlers
 from ._reply import Replied
+from ._space_actions import spaces
 
 INSTRUCTIONS = """\
 A persistent Python variable space for data larger than your context. Reach for it when a file, \
@@ -179,7 +180,7 @@ TOOLS: dict[str, ToolEntry] = {
         ),
         _entry(
             args.SpacesCall,
-            handlers.spaces,
+            spaces,
             "Spaces are separate interpreters, each with variables and a history of commits. "
             "list; info: variables, memory, history; open: a new or an existing one; fork: a "
             "copy in milliseconds, to try something or to give to a subagent; undo: take back "

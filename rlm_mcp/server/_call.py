@@ -1,0 +1,107 @@
+"""One call of a tool: what it works with, and what it spends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RlmError
+from ..lm import AGENT, Account, Budget, InFlight, Questions, SubModel, Usage
+from ..sandbox import Answerer
+from ..space import WAITS, Space
+from . import _render as render
+from ._app import App
+from ._operations import OPERATIONS
+from ._progress import Progress
+from ._recording import Recording
+
+
+@dataclass
+class Call:
+    """One call of a tool: the parts it works with, and what it has spent.
+
+    Args:
+        app: the server's parts.
+        progress: to the client.
+        recording: what the call leaves in the record.
+        questions: what the call asks the calling agent.
+        stop: ends the code that it runs, in order, when it is set.
+        depth: of the recursive run whose code it runs, 0 outside of one.
+        stage: what that run's calls of models go through.
+    """
+
+    app: App
+    progress: Progress
+    recording: Recording = field(default_factory=Recording)
+    usages: list[Usage] = field(default_factory=list)
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
+    """Sub-LLM calls that code awaits, by the handle of the space it runs in."""
+    questions: Questions = field(default_factory=Questions)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    depth: int = 0
+    stage: SubModel | None = None
+    budget: Budget | None = None
+    """Of the call alone; those of its space hold as well."""
+    own_account: Account | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """What all sub-LLM calls of this call used."""
+        awaited = (calls.usage for calls in self.in_flight.values())
+        return sum((*self.usages, *awaited), Usage())
+
+    def close(self) -> None:
+        """End the sub-LLM calls that nobody waits for any more."""
+        for calls in self.in_flight.values():
+            calls.close()
+
+    async def space(self, name: str | None) -> Space:
+        """The space of the call, ready."""
+        handle = name or self.app.settings.space
+        await self.app.preparation.wait(self.progress.say)
+        space = await self.app.spaces.use(handle, create=handle == self.app.settings.space)
+        self.recording.begin(handle)
+        return space
+
+    def model(self, space: Space) -> SubModel:
+        """What answers the sub-LLM calls that this call makes in a space."""
+        own = self.stage or self.app.calls.model(self.account(space))
+        return self.recording.model(own)
+
+    def account(self, space: Space) -> Account:
+        """What pays for the sub-LLM calls that this call makes in a space."""
+        if self.budget is None:
+            return self.app.account(space)
+        if self.own_account is None:
+            raised_by = {kind: f"budget.{kind}" for kind in ("calls", "tokens", "usd", "seconds")}
+            above = self.app.account(space)
+            self.own_account = Account("this call", self.budget, above, raised_by=raised_by)
+        return self.own_account
+
+    def left(self, space: Space) -> str:
+        """What is left of the budgets of a space, and what is the matter, for the last line."""
+        return render.left_text(self.account(space).left(), self.app.calls.trouble)
+
+    @property
+    def unbounded(self) -> frozenset[str | None]:
+        """The models, `None` for the default, that the calling agent answers for."""
+        return frozenset({AGENT, None} if self.app.agent_answers else {AGENT})
+
+    def answer(self, space: Space) -> Answerer:
+        """Answers what the guest code of a space asks, and counts what that costs."""
+
+        async def answer(fields: dict[str, Any]) -> dict[str, Any]:
+            name = fields.pop("op", None)
+            operation = OPERATIONS.get(name) if isinstance(name, str) else None
+            if operation is None:
+                return {"refused": f"the server does not know {str(name)[:80]!r}"}
+            waits = self.questions.guest_waiting() if name in WAITS else contextlib.nullcontext()
+            try:
+                with self.questions.asked_here(), waits:
+                    return await operation(self, space, fields)
+            except RlmError as error:
+                return {"refused": str(error)}
+
+        return answer
