@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
-import anyio
 from anyio import to_thread
 
 from rlm_mcp.errors import SubLLMError
@@ -92,9 +93,14 @@ class Asking:
 
     async def run(self) -> Answer:
         """Return the answer, or raise `SubLLMError` with what was spent in vain."""
-        self._deadline = anyio.current_time() + self._request.timeout_s
-        with anyio.move_on_at(self._deadline):
-            return await self._checked()
+        self._deadline = time.monotonic() + self._request.timeout_s
+        limit = asyncio.timeout(self._request.timeout_s)
+        try:
+            async with limit:
+                return await self._checked()
+        except TimeoutError:
+            if not limit.expired():
+                raise
         raise self._error(Trouble("timeout", f"no answer within {self._request.timeout_s:g} s"))
 
     async def _checked(self) -> Answer:
@@ -146,13 +152,13 @@ class Asking:
                 self._pauses.hold(self._source.provider, asked_for)
             wait = min(self._backoff_s * 2 ** (number - 1), _MAX_WAIT_S)
             wait = max(wait * random.uniform(0.5, 1.0), asked_for)
-            left = self._deadline - anyio.current_time()
+            left = self._deadline - time.monotonic()
             if not trouble.again or number == MAX_TRIES or wait >= left:
                 if trouble.again and asked_for and wait >= left:
                     cause = f"{trouble.cause} (to be tried again in {asked_for:.0f} s)"
                     trouble = Trouble(trouble.kind, cause, status=trouble.status)
                 break
-            await anyio.sleep(wait)
+            await asyncio.sleep(wait)
         raise self._error(trouble, tries=number)
 
     async def _once(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from rlm_mcp.errors import SubLLMError
 
 from ._model import SubModel
 from ._slot import SLOT, Slot
+from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
 
 logger = logging.getLogger(__name__)
@@ -49,12 +51,14 @@ async def ask_all(
         raise ValueError("concurrency must be at least 1")
     results: list[Answer | SubLLMError | None] = [None] * len(requests)
     room = anyio.Semaphore(concurrency)
+    together = Together(requests)
     usage = Usage()
     finished = 0
 
     async def work(index: int, slot: Slot) -> None:
         nonlocal usage, finished
         SLOT.set(slot)
+        TOGETHER.set(together)
         try:
             result = results[index] = await ask_one(model, requests[index])
         finally:
@@ -77,13 +81,13 @@ async def ask_all(
     async with anyio.create_task_group() as outer:
         if on_progress is not None:
             outer.start_soon(report)
-        async with anyio.create_task_group() as workers:
+        async with asyncio.TaskGroup() as workers:
             for index in range(len(requests)):
                 try:
                     room.acquire_nowait()  # those that begin together are looked up together
                 except anyio.WouldBlock:
                     await room.acquire()
-                workers.start_soon(work, index, Slot(room))
+                workers.create_task(work(index, Slot(room)))
         outer.cancel_scope.cancel()
     await tell(on_progress, progress())
     return [result for result in results if result is not None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import anyio
+import asyncio
+from weakref import WeakValueDictionary
 
 from ._choose import AGENT
 from ._model import SubModel
@@ -11,7 +12,6 @@ from ._types import Answer, Request, Usage
 IN_FLIGHT = 128
 """Calls to one provider (a guess): over all spaces and maps of a server. A single map asks for 16
 unless its code says more, and 100 that a careful author asks for must not be halved unseen."""
-_MAX_GATES = 1000
 
 
 class Bounded:
@@ -27,7 +27,8 @@ class Bounded:
         self._inner = inner
         self._default_model = default_model
         self._in_flight = in_flight
-        self._gates: dict[str, anyio.Semaphore] = {}
+        # One is there while a call holds it; guest code may name any number of providers.
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def ask(self, request: Request) -> Answer:
         """Ask when there is room."""
@@ -37,14 +38,10 @@ class Bounded:
         async with self._gate(model.partition("/")[0]):
             return await self._inner.ask(request)
 
-    def _gate(self, provider: str) -> anyio.Semaphore:
+    def _gate(self, provider: str) -> asyncio.Semaphore:
         gate = self._gates.get(provider)
         if gate is None:
-            if len(self._gates) >= _MAX_GATES:  # guest code may name any number of providers
-                idle = [name for name, gate in self._gates.items() if gate.value == self._in_flight]
-                for name in idle:
-                    del self._gates[name]
-            gate = self._gates[provider] = anyio.Semaphore(self._in_flight, fast_acquire=True)
+            gate = self._gates[provider] = asyncio.Semaphore(self._in_flight)
         return gate
 
     async def estimate(self, request: Request) -> Usage:

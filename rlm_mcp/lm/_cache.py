@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 from anyio import to_thread
 
@@ -15,7 +17,8 @@ from rlm_mcp.errors import StoreError, SubLLMError
 
 from ..store import Answers, KeptAnswer
 from ._journal import Journal
-from ._types import Answer
+from ._together import Lookup
+from ._types import Answer, Request
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class AnswerCache:
         self._asked: list[tuple[str, asyncio.Future[Answer | None]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._failed = False
+        self._lookups: WeakSet[Lookup] = WeakSet()
         self.flights: dict[str, Flight] = {}
 
     async def find(self, key: str) -> Answer | None:
@@ -65,8 +69,30 @@ class AnswerCache:
         found: Answer | None = await future
         return found
 
+    async def look(self, requests: Sequence[Request], name: Callable[[Request], str]) -> Lookup:
+        """What is known of many questions, in one query.
+
+        Args:
+            requests: of which each is one.
+            name: gives the key of a request; called in a thread.
+        """
+
+        def read() -> tuple[dict[int, str], dict[str, tuple[Answer, float]]]:
+            keys = {id(request): name(request) for request in requests}
+            return keys, self._read(list(set(keys.values())))
+
+        now = time.time()
+        keys, found = await to_thread.run_sync(read)
+        for key, (_, used) in found.items():
+            self._touch(key, used, now)
+        lookup = Lookup(keys, {key: answer for key, (answer, _) in found.items()})
+        self._lookups.add(lookup)
+        return lookup
+
     async def keep(self, key: str, answer: Answer) -> None:
         """Keep an answer; it is on the disk when this returns, unless the store is in trouble."""
+        for lookup in self._lookups:
+            lookup.forget(key)
         await self._journal.keep(KeptAnswer(key, answer.model, _packed(answer)))
 
     async def _look(self) -> None:
@@ -87,10 +113,13 @@ class AnswerCache:
     ) -> None:
         for key, future in asked:
             answer, used = found.get(key, (None, now))
-            if now - used > _TOUCH_AFTER_S:
-                self._journal.touch(key)
+            self._touch(key, used, now)
             if not future.done():
                 future.set_result(answer)
+
+    def _touch(self, key: str, used: float, now: float) -> None:
+        if now - used > _TOUCH_AFTER_S:
+            self._journal.touch(key)
 
     def _read(self, keys: list[str]) -> dict[str, tuple[Answer, float]]:
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import anyio
 from anyio import to_thread
@@ -16,6 +17,7 @@ from ._choose import AGENT
 from ._keys import key_of
 from ._model import SubModel
 from ._slot import answered
+from ._together import TOGETHER, Lookup
 from ._trouble import copied
 from ._types import Answer, Request, Usage
 
@@ -47,16 +49,18 @@ class Cached:
 
     async def ask(self, request: Request) -> Answer:
         """Give the known answer, wait for one that is on its way, or ask."""
-        key = await self._key(request)
+        together = TOGETHER.get()
+        seen = await together.look(request, self._look) if together is not None else None
+        key = (seen and seen.key(request)) or await self._key(request)
         if request.fresh:
             return await self._asked(key, request)
         if (request.model or self._default_model) == AGENT:
             # A question that waits for the calling agent waits where that agent sees it.
-            return await self._known(key) or await self._asked(key, request)
+            return await self._known(key, seen) or await self._asked(key, request)
         while True:
             flight = self._cache.flights.get(key)
             if flight is None:
-                return await self._led(key, request)
+                return await self._led(key, request, seen)
             result = await self._followed(flight, request)
             if isinstance(result, Answer):
                 await self._on_hit()
@@ -65,10 +69,10 @@ class Cached:
             if isinstance(result, SubLLMError) and result.kind not in ("budget", "timeout"):
                 raise copied(result)
 
-    async def _led(self, key: str, request: Request) -> Answer:
+    async def _led(self, key: str, request: Request, seen: Lookup | None) -> Answer:
         flight = self._cache.flights[key] = Flight(asyncio.Event())
         try:
-            known = await self._known(key)
+            known = await self._known(key, seen)
             if known is not None:
                 flight.result = known
                 return known
@@ -81,8 +85,15 @@ class Cached:
             del self._cache.flights[key]
             flight.landed.set()
 
-    async def _known(self, key: str) -> Answer | None:
-        known = await self._cache.find(key)
+    async def _look(self, requests: Sequence[Request]) -> Lookup:
+        return await self._cache.look(requests, partial(key_of, model=self._default_model))
+
+    async def _known(self, key: str, seen: Lookup | None) -> Answer | None:
+        if seen is not None and seen.says(key):
+            known = seen.answer(key)
+            await asyncio.sleep(0)  # so that all that ask the same now see that it is being asked
+        else:
+            known = await self._cache.find(key)
         if known is not None:
             await self._on_hit()
         return known

@@ -22,6 +22,7 @@ from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
 from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
 from ._model import SubModel
 from ._slot import SLOT, Slot
+from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
 
 GATHER_S = 0.005
@@ -175,6 +176,7 @@ class InFlight:
         self._owners[owner.name] = owner
         if busy := [ticket for ticket, _ in read if ticket in owner.tasks]:
             raise BadRequestError(f"ticket {busy[0]} is in flight already")
+        together = Together([found for _, found in read if isinstance(found, Request)])
         for ticket, found in read:
             self._total += 1
             if isinstance(found, SubLLMError):
@@ -185,7 +187,9 @@ class InFlight:
                 await self._ended(owner, ticket, refusal)
                 continue
             self._bytes += size
-            task = owner.tasks[ticket] = asyncio.create_task(self._ask(owner, ticket, found))
+            task = owner.tasks[ticket] = asyncio.create_task(
+                self._ask(owner, ticket, found, together)
+            )
             self._tasks.add(task)
             task.add_done_callback(partial(self._gone, owner, ticket, size))
 
@@ -213,10 +217,11 @@ class InFlight:
             kind="failed",
         )
 
-    async def _ask(self, owner: _Owner, ticket: int, request: Request) -> None:
+    async def _ask(self, owner: _Owner, ticket: int, request: Request, together: Together) -> None:
         await self._room.acquire()
         slot = Slot(self._room)
         SLOT.set(slot)  # the context is that of this call's own task
+        TOGETHER.set(together)
         self._asking += 1
         try:
             result = await ask_one(self._model, request)

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import anyio
 from anyio import to_thread
 
 from rlm_mcp.errors import StoreError
@@ -30,7 +29,9 @@ class _Batch:
     answers: dict[str, KeptAnswer] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     spent: dict[str, Spending] = field(default_factory=dict)
-    written: anyio.Event = field(default_factory=anyio.Event)
+    written: asyncio.Event = field(default_factory=asyncio.Event)
+    enough: asyncio.Event = field(default_factory=asyncio.Event)
+    """When it is written, or its answers have waited long enough."""
 
     @property
     def empty(self) -> bool:
@@ -73,10 +74,11 @@ class Journal:
     async def keep(self, answer: KeptAnswer) -> None:
         """Keep an answer; return once it is written, or cannot be, or that takes too long."""
         batch = self._next
+        if not batch.answers:
+            asyncio.get_running_loop().call_later(PATIENCE_S, batch.enough.set)
         batch.answers[answer.key] = answer
         self._begin()
-        with anyio.move_on_after(PATIENCE_S):
-            await batch.written.wait()
+        await batch.enough.wait()
 
     async def settled(self) -> None:
         """Wait until all that came in so far is written, or cannot be."""
@@ -113,6 +115,7 @@ class Journal:
                     return  # what was put back is tried again with what comes next
             finally:
                 batch.written.set()
+                batch.enough.set()
 
     def _put_back(self, batch: _Batch) -> None:
         # The answers have reached their callers; what they cost must not be forgotten.

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ._types import Request
 
@@ -32,19 +33,40 @@ def key_of(request: Request, model: str) -> str:
 def _parts(request: Request, model: str) -> Iterator[bytes]:
     prompt = request.prompt
     schema = request.schema
-    parameters = {
-        "model": model,
-        "address": address_of(model),
-        "max_tokens": request.max_tokens,
-        "schema": None if schema is None else json.dumps(schema, sort_keys=True),
-        "system": prompt.system,
-        "history": [[turn.role, turn.text] for turn in prompt.history],
-        "attachments": [attachment.mime for attachment in prompt.attachments],
-    }
-    yield json.dumps(parameters, sort_keys=True).encode()
+    yield _parameters(
+        model,
+        address_of(model),
+        request.max_tokens,
+        None if schema is None else json.dumps(schema, sort_keys=True),
+        prompt.system,
+        tuple((turn.role, turn.text) for turn in prompt.history),
+        tuple(attachment.mime for attachment in prompt.attachments),
+    )
     yield prompt.text.encode("utf-8", "surrogatepass")
     for attachment in prompt.attachments:
         yield attachment.data
+
+
+@lru_cache(maxsize=8)  # the requests of a map differ in their prompt alone
+def _parameters(
+    model: str,
+    address: str,
+    max_tokens: int | None,
+    schema: str | None,
+    system: str | None,
+    history: tuple[tuple[str, str], ...],
+    attachments: tuple[str, ...],
+) -> bytes:
+    parameters = {
+        "model": model,
+        "address": address,
+        "max_tokens": max_tokens,
+        "schema": schema,
+        "system": system,
+        "history": history,
+        "attachments": attachments,
+    }
+    return json.dumps(parameters, sort_keys=True).encode()
 
 
 def address_of(model: str) -> str:

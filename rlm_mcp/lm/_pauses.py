@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-
-import anyio
+import time
 
 from ._trouble import Trouble
 
@@ -23,17 +23,17 @@ class Pauses:
     def hold(self, provider: str, seconds: float) -> None:
         """Let all calls to a provider wait."""
         if 0 < seconds <= MAX_PAUSE_S:
-            until = anyio.current_time() + seconds
+            until = time.monotonic() + seconds
             self._until[provider] = max(until, self._until.get(provider, 0.0))
 
     async def wait(self, provider: str, deadline: float) -> None:
         """Wait while a provider is to be left alone; raise `Trouble` if that is too long."""
         waited = False
-        while (left := self._until.get(provider, 0.0) - anyio.current_time()) > 0:
-            if anyio.current_time() + left >= deadline:
+        while (left := self._until.get(provider, 0.0) - time.monotonic()) > 0:
+            if time.monotonic() + left >= deadline:
                 cause = f"{provider} said to wait (to be tried again in {left:.0f} s)"
                 raise Trouble("rate_limit", cause)
-            await anyio.sleep(left)
+            await asyncio.sleep(left)
             waited = True
         if waited:
-            await anyio.sleep(random.uniform(0, _SPREAD))
+            await asyncio.sleep(random.uniform(0, _SPREAD))

@@ -50,10 +50,11 @@ class OpenAIWire:
         try:
             async with self._open().post(
                 f"{endpoint.base_url.rstrip('/')}/chat/completions",
-                json=body,
+                data=aiohttp.BytesPayload(
+                    json.dumps(body).encode(), content_type="application/json"
+                ),
                 headers={"Authorization": f"Bearer {endpoint.key}", **endpoint.headers},
                 proxy=self._proxy(endpoint.base_url),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
                 allow_redirects=False,  # a redirect would take the key to another host
             ) as response:
                 raw = await _read(response)
@@ -81,7 +82,8 @@ class OpenAIWire:
             # No limit here: the batch bounds what is in flight, and a pool with a limit of its
             # own would make calls wait unseen.
             connector = aiohttp.TCPConnector(limit=0)
-            self._session = aiohttp.ClientSession(connector=connector)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self._session
 
     def _proxy(self, base_url: str) -> str | None:
@@ -96,6 +98,9 @@ class OpenAIWire:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    length = response.content_length
+    if length is not None and length <= _READ_BYTES and "Content-Encoding" not in response.headers:
+        return await response.read()
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_chunked(_READ_BYTES):

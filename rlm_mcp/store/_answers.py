@@ -132,13 +132,14 @@ class Answers:
         now = time.time()
         written = sum(len(answer.answer) + _ROW_BYTES for answer in answers)
         with self._database.transaction():
-            for answer in answers:
-                self._database.change(
-                    "INSERT OR REPLACE INTO answers (key, model, created, used, size, answer) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    answer.key, answer.model, now, now, len(answer.answer) + _ROW_BYTES,
-                    answer.answer,
-                )  # fmt: skip
+            self._database.put(
+                "INSERT OR REPLACE INTO answers (key, model, created, used, size, answer) "
+                "VALUES {rows}",
+                [
+                    (kept.key, kept.model, now, now, len(kept.answer) + _ROW_BYTES, kept.answer)
+                    for kept in answers
+                ],
+            )
             for some in _parts(touched):
                 marks = ", ".join("?" * len(some))
                 self._database.change(

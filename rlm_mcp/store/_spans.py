@@ -32,7 +32,8 @@ _CHECK_AFTER = 1 / 32
 
 _WRITE = (
     "INSERT INTO spans (id, parent, space, kind, started, seconds, status, size, detail) "
-    "SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM spaces WHERE handle = ?) "
+    "SELECT * FROM (VALUES {rows}) "
+    "WHERE EXISTS (SELECT 1 FROM spaces WHERE handle = column3) "
     "ON CONFLICT (id) DO UPDATE SET seconds = excluded.seconds, status = excluded.status, "
     "size = excluded.size, detail = excluded.detail"
 )
@@ -89,16 +90,19 @@ class SpanTable:
         Raises:
             StoreError: the disk is full or the database is damaged; nothing was added.
         """
-        with self._database.transaction():
-            for row in rows:
-                detail = json.dumps(row.detail, ensure_ascii=False, separators=(",", ":"))
-                size = len(detail.encode()) + _ROW_BYTES
-                self._unchecked += size
-                self._database.change(
-                    _WRITE,
+        values = []
+        for row in rows:
+            detail = json.dumps(row.detail, ensure_ascii=False, separators=(",", ":"))
+            size = len(detail.encode()) + _ROW_BYTES
+            self._unchecked += size
+            values.append(
+                (
                     row.id, row.parent, row.space, row.kind, row.started, row.seconds, row.status,
-                    size, detail, row.space,
-                )  # fmt: skip
+                    size, detail,
+                )
+            )  # fmt: skip
+        with self._database.transaction():
+            self._database.put(_WRITE, values)
         if self._unchecked > self._limit * _CHECK_AFTER:
             self._trim()
             self._unchecked = 0

@@ -9,7 +9,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -23,12 +22,12 @@ from ._text import Excerpt, readable
 
 _log = logging.getLogger(__name__)
 
-WINDOW_SECONDS = 0.1
+WINDOW_SECONDS = 0.25
 """How long spans are collected before they are written (a guess: most sub-LLM calls that begin
 and fail, or are answered from the cache, are then one row and one write)."""
 MAX_PENDING = 64 << 20
 """Characters that may wait to be written; beyond that spans are lost and not memory."""
-_ENTRY_CHARS = 500
+_SPAN_CHARS = 500
 """Counted for a span beside its texts (a guess)."""
 _CLOSE_SECONDS = 10.0
 """For the last batch when the server ends; a disk that takes longer costs the record."""
@@ -37,26 +36,6 @@ _FACT_CHARS = 300
 Texts = Mapping[str, str | None]
 """What may be private, by name: code, prompts, answers, output. `None` is left out."""
 Fact = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A span as it was at one moment."""
-
-    id: str
-    parent: str | None
-    space: str
-    kind: str
-    started: float
-    seconds: float | None
-    status: str
-    facts: dict[str, Fact]
-    texts: dict[str, Excerpt]
-    caller: Caller | None
-
-    @property
-    def held(self) -> int:
-        return _ENTRY_CHARS + sum(text.held for text in self.texts.values())
 
 
 class Span:
@@ -80,7 +59,10 @@ class Span:
         self._begin = time.monotonic()
         self._facts: dict[str, Fact] = {}
         self._texts: dict[str, Excerpt] = {}
-        self._ended = False
+        self._seconds: float | None = None
+        self._status = RUNNING
+        self.written = False
+        """Whether its end is; of the thread that writes."""
 
     def begin(
         self, kind: str, *, space: str | None = None, texts: Texts | None = None, **facts: Fact
@@ -95,7 +77,8 @@ class Span:
         """
         span = Span(self._recorder, self._tree, self, space or self.space, kind)
         span._caller = self._caller
-        span._put(RUNNING, None, texts, facts)
+        span._take(texts, facts)
+        self._recorder.put(span)
         return span
 
     def note(self, *, texts: Texts | None = None, **facts: Fact) -> None:
@@ -104,9 +87,11 @@ class Span:
 
     def end(self, status: str = "ok", *, texts: Texts | None = None, **facts: Fact) -> None:
         """Say what became of this; only the first call counts."""
-        if not self._ended:
-            self._ended = True
-            self._put(status, time.monotonic() - self._begin, texts, facts)
+        if self._status == RUNNING:
+            self._take(texts, facts)
+            self._seconds = time.monotonic() - self._begin
+            self._status = status  # the last, since another thread may be reading this
+            self._recorder.put(self)
 
     def __enter__(self) -> Span:
         return self
@@ -126,23 +111,44 @@ class Span:
             kind = type(error).__name__ if text is None and not cancelled else None
             self.end("cancelled" if cancelled else "failed", texts={"error": text}, error_kind=kind)
 
+    def row(self, secrets: Sequence[str]) -> SpanRow:
+        """This as it is now, to be written; called in another thread.
+
+        Args:
+            secrets: that are left out.
+        """
+        status = self._status
+        detail: dict[str, Any] = {
+            name: readable(fact, secrets)[:_FACT_CHARS] if isinstance(fact, str) else fact
+            for name, fact in self._facts.copy().items()
+        }
+        for name, text in self._texts.copy().items():
+            detail[f"{name}_chars"] = text.total
+            if text.head:
+                detail[name] = text.written(secrets)
+        seconds = None if status == RUNNING else self._seconds
+        return SpanRow(
+            self.id, self._parent, self.space, self._kind, self._started, seconds, status, detail
+        )
+
+    @property
+    def caller(self) -> Caller | None:
+        """What called the server, by the client's own trace."""
+        return self._caller
+
+    @property
+    def held(self) -> int:
+        """The characters in memory, about."""
+        return _SPAN_CHARS + sum(text.held for text in self._texts.values())
+
     def _take(self, texts: Texts | None, facts: Mapping[str, Fact]) -> None:
         keep = self._recorder.keeps_texts
         for name, text in (texts or {}).items():
             if text is not None:
                 self._texts[name] = Excerpt.of(text, keep=keep)
-        self._facts.update((name, fact) for name, fact in facts.items() if fact is not None)
-
-    def _put(
-        self, status: str, seconds: float | None, texts: Texts | None, facts: Mapping[str, Fact]
-    ) -> None:
-        self._take(texts, facts)
-        self._recorder.put(
-            _Entry(
-                self.id, self._parent, self.space, self._kind, self._started, seconds, status,
-                dict(self._facts), dict(self._texts), self._caller,
-            )
-        )  # fmt: skip
+        for name, fact in facts.items():
+            if fact is not None:
+                self._facts[name] = fact
 
 
 class _Nothing(Span):
@@ -193,7 +199,7 @@ class Recorder:
         self._open_exporter = exporter
         self._exporter: Exporter | None = None
         self._lock = threading.Lock()
-        self._entries: list[_Entry] = []
+        self._changed: dict[str, Span] = {}
         self._held = 0
         self._lost = 0
         self._failing = False
@@ -211,25 +217,27 @@ class Recorder:
             caller = trace.get_current_span().get_span_context()
             if caller.is_valid:
                 span._caller = Caller(caller.trace_id, caller.span_id)
-        span._put(RUNNING, None, texts, facts)
+        span._take(texts, facts)
+        self.put(span)
         return span
 
-    def put(self, entry: _Entry) -> None:
-        """Hand a span to the thread that writes."""
+    def put(self, span: Span) -> None:
+        """Tell the thread that writes of a span that has begun or ended."""
         with self._lock:
             if self._closing.is_set():
                 return
             if self._held > MAX_PENDING:
                 self._lost += 1
                 return
-            self._entries.append(entry)
-            self._held += entry.held
+            self._changed[span.id] = span
+            self._held += span.held
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="rlm-mcp-recorder", daemon=True
                 )
                 self._thread.start()
-        self._wake.set()
+        if not self._wake.is_set():  # which takes a lock
+            self._wake.set()
 
     async def aclose(self) -> None:
         """Write what is left, and close the store's table; may be called twice."""
@@ -251,12 +259,12 @@ class Recorder:
                 self._closing.wait(WINDOW_SECONDS)
                 self._wake.clear()
                 with self._lock:
-                    entries, self._entries, self._held = self._entries, [], 0
+                    changed, self._changed, self._held = self._changed, {}, 0
                     lost, self._lost = self._lost, 0
                     last = self._closing.is_set()
                 if lost:
                     _log.warning("%d spans are not in the record: the disk is too slow", lost)
-                self._write(self._table, entries)
+                self._write(self._table, list(changed.values()))
                 if last:
                     return
         except Exception:
@@ -267,11 +275,14 @@ class Recorder:
                 self._exporter.close()
             self._table.close()
 
-    def _write(self, table: SpanTable, entries: list[_Entry]) -> None:
-        # One that began and ended within the window is one row.
-        latest = {entry.id: entry for entry in entries}
+    def _write(self, table: SpanTable, spans: list[Span]) -> None:
         values = secret_values()
-        rows = [(_row(entry, values), entry.caller) for entry in latest.values()]
+        rows = []
+        for span in spans:
+            if not span.written:  # one may end while it is being read, and then comes once more
+                row = span.row(values)
+                span.written = row.seconds is not None
+                rows.append((row, span.caller))
         try:
             table.write([row for row, _ in rows])
             self._failing = False
@@ -288,18 +299,3 @@ class Recorder:
         except Exception:
             _log.exception("no more spans are sent to the collector")
             self._exporter = None
-
-
-def _row(entry: _Entry, values: Sequence[str]) -> SpanRow:
-    detail: dict[str, Any] = {
-        name: readable(fact, values)[:_FACT_CHARS] if isinstance(fact, str) else fact
-        for name, fact in entry.facts.items()
-    }
-    for name, text in entry.texts.items():
-        detail[f"{name}_chars"] = text.total
-        if text.head:
-            detail[name] = text.written(values)
-    return SpanRow(
-        entry.id, entry.parent, entry.space, entry.kind, entry.started, entry.seconds,
-        entry.status, detail,
-    )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -50,6 +50,25 @@ class Slow:
         return Usage(1)
 
     async def aclose(self) -> None: ...
+
+
+class Meanwhile(ScriptedModel):
+    """Answers after something else has happened."""
+
+    def __init__(self, happen: Callable[[Request], Awaitable[None]]) -> None:
+        super().__init__(upper)
+        self._happen = happen
+        self.asked: list[str] = []
+
+    async def ask(self, request: Request) -> Answer:
+        self.asked.append(request.prompt.text)
+        await self._happen(request)
+        return await super().ask(request)
+
+
+def said(result: Answer | SubLLMError) -> str:
+    assert isinstance(result, Answer)
+    return f"{result.text} cached" if result.cached else result.text
 
 
 Open = Callable[[SubModel], tuple[SubModel, Account]]
@@ -199,6 +218,37 @@ async def test_an_error_reaches_all_that_ask_the_same_and_is_paid_once(opened: O
     assert [str(found) for found in results] == ["no"] * 3
     assert [found.calls for found in results] == [1, 0, 0]
     assert (await account.spent()).calls == 1
+
+
+async def test_a_map_pays_once_for_a_question_that_it_asks_at_different_times(
+    opened: Open,
+) -> None:
+    source = ScriptedModel(upper)
+    model, account = opened(source)
+    results = await ask_all(model, [Request(Prompt(text)) for text in "abab"], concurrency=1)
+    assert [said(found) for found in results] == ["A", "B", "A cached", "B cached"]
+    assert (await account.spent()).calls == 2
+
+
+async def test_a_map_finds_what_another_call_paid_for_since_it_began(opened: Open) -> None:
+    async def meanwhile(request: Request) -> None:
+        if request.prompt.text == "a":
+            await model.ask(Request(Prompt("b")))
+
+    source = Meanwhile(meanwhile)
+    model, _ = opened(source)
+    results = await ask_all(model, [Request(Prompt(text)) for text in "ab"], concurrency=1)
+    assert [said(found) for found in results] == ["A", "B cached"]
+    assert source.asked == ["a", "b"]
+
+
+async def test_a_fresh_question_of_a_map_is_asked_although_it_is_known(opened: Open) -> None:
+    source = ScriptedModel(upper)
+    model, _ = opened(source)
+    await model.ask(Request(Prompt("a")))
+    requests = [Request(Prompt("a"), fresh=True), Request(Prompt("a"))]
+    fresh, known = await ask_all(model, requests, concurrency=1)
+    assert [said(fresh), said(known)] == ["A", "A cached"]
 
 
 async def test_the_answers_that_were_not_used_longest_leave(opened: Open) -> None:
