@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -44,13 +45,17 @@ def main() -> None:
 
 
 @main.command()
+@click.option("--http", metavar="HOST:PORT", help="Serve there instead, to clients with the token.")
 @settings_options
-def serve(**flags: Any) -> None:
-    """Serve MCP over standard input and output."""
+def serve(http: str | None, **flags: Any) -> None:
+    """Serve MCP over standard input and output, or over HTTP."""
     import asyncio
 
-    from ..server import serve_stdio
+    from ..server import serve_http, serve_stdio
     from ..settings import load_settings
 
     settings = load_settings(flags)
-    asyncio.run(serve_stdio(settings))
+    if http is None:
+        asyncio.run(serve_stdio(settings))
+    else:
+        asyncio.run(serve_http(settings, http, partial(click.echo, err=True)))

@@ -1,6 +1,7 @@
 """MCP: the tools over the spaces."""
 
 from ._app import App, make_app
+from ._http import serve_http
 from ._once import Answered, answer_question
 from ._render import usage_text
 from ._serve import make_server, serve_stdio
@@ -14,6 +15,7 @@ __all__ = [
     "answer_question",
     "make_app",
     "make_server",
+    "serve_http",
     "serve_stdio",
     "usage_text",
 ]

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
@@ -134,11 +134,17 @@ async def serve_stdio(settings: Settings) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     server = make_server(settings)
-    try:
+    with only_ours():
         async with stdio_server() as (read, write):
             await server.run(read, write, server.create_initialization_options())
+
+
+@contextlib.contextmanager
+def only_ours() -> Iterator[None]:
+    """Raise an error of the project as it is: the server is made in the task groups of the SDK."""
+    try:
+        yield
     except BaseExceptionGroup as group:
-        # The server is made inside the task groups of the SDK.
         ours: BaseException | None = group.subgroup(RlmError)
         while isinstance(ours, BaseExceptionGroup):
             ours = ours.exceptions[0]
