@@ -55,6 +55,7 @@ class Together:
     def __init__(self, requests: Sequence[Request]) -> None:
         self._requests = requests
         self._looking: asyncio.Task[Lookup] | None = None
+        self._looked = asyncio.Event()
 
     async def look(
         self, request: Request, look: Callable[[Sequence[Request]], Awaitable[Lookup]]
@@ -67,8 +68,8 @@ class Together:
         """
         if self._looking is None:
             self._looking = asyncio.ensure_future(look(self._requests))
-        if not self._looking.done():
-            await asyncio.wait([self._looking])  # which one that is cancelled does not end
+            self._looking.add_done_callback(lambda _task: self._looked.set())
+        await self._looked.wait()  # so that one that is cancelled does not end it for the others
         lookup = self._looking.result()
         return lookup if lookup.key(request) is not None else None
 
