@@ -1,37 +1,27 @@
 """Views: files that stay on the host, looked at as if they were text, bytes, lines or rows.
 
 A view holds an id and a range of the file, nothing of its content, so it costs nothing to commit,
-to fork, or to send to `pmap`. Offsets are those of bytes, in text too: where the characters of a
-file begin cannot be known without reading all before them.
+to fork, or to send to `pmap`.
 """
 
 from __future__ import annotations
 
 import gc
-import io
-import json
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from . import _slots, _text
-from ._lines import Text
-from ._sample import positions
+from . import _slots, _text, _view_rows
 from ._slots import ViewChangedError, ViewError
+from ._view_encoding import encoding_of
+from ._view_lines import Lines
+from ._view_range import FileRange
 
 __all__ = ["FileView", "ViewChangedError", "ViewError", "is_view", "make"]
 
-WINDOW = 4 << 20
-"""Bytes read at a time where all is gone through."""
-MOST = 1 << 30
-"""Bytes that one slice may take out: half of what one object of the sandbox can hold."""
 MAX_LEN = (1 << 31) - 1
 """The most that `len()` can say in the sandbox, which is a machine of 32 bits."""
-LONGEST = 64 << 20
-"""Bytes of a line that is looked at whole."""
-_EDGE = 3  # bytes that a character may have before the one looked at
-_TABLES = {"csv": ",", "tsv": "\t"}
 
 
 def is_view(value: object) -> bool:
@@ -39,7 +29,7 @@ def is_view(value: object) -> bool:
     return type(value) is FileView
 
 
-class FileView:
+class FileView(FileRange):
     """A file on the host as text or bytes: slices, lines, search, rows; nothing is copied in whole.
 
     Offsets and sizes are in bytes. `view[a:b]` gives text whose ends are moved back to where a
@@ -51,29 +41,10 @@ class FileView:
     def __init__(
         self, id: str, name: str, begin: int, end: int, encoding: str | None, format: str
     ) -> None:
-        self._id = id
-        self.name = name
-        self._begin = begin
-        self._end = end
-        self._encoding = encoding
+        super().__init__(id, name, begin, end, encoding)
         self._format = format
 
     # What it is ----------------------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """The length in bytes."""
-        return self._end - self._begin
-
-    @property
-    def begin(self) -> int:
-        """Where this begins in its file, in bytes; 0 unless it is one of `parts()`."""
-        return self._begin
-
-    @property
-    def binary(self) -> bool:
-        """Whether it gives bytes and not text."""
-        return self._encoding is None
 
     def __getattr__(self, name: str) -> Any:
         """An error that says what a view has instead of what a text has."""
@@ -107,64 +78,6 @@ class FileView:
         """As `repr`: print slices or lines of a view, or `to_str()`."""
         return repr(self)
 
-    # Bytes ---------------------------------------------------------------------------------
-
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`, both within the view.
-
-        Raises:
-            ViewChangedError: the file is no longer what it was.
-            ViewError: it may no longer be read.
-            MemoryError: they do not fit.
-        """
-        start, stop = max(0, start), min(stop, self.size)
-        if stop <= start:
-            return b""
-        if stop - start > MOST:
-            raise MemoryError(
-                f"{stop - start:,} bytes of a view do not fit at once (at most {MOST:,}): go "
-                "through it by lines, parts(n) or smaller slices"
-            )
-        data = _slots.read(self._id, self._begin + start, stop - start)
-        if len(data) != stop - start:
-            raise ViewChangedError(
-                f"{self.name!r} is shorter than it was when the view was made: .refresh() takes "
-                "it as it is now"
-            )
-        return data
-
-    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """The bytes of a range in pieces of 4 MB, each with its offset.
-
-        A piece is wiped when the next one is asked for: do not keep it.
-        """
-        stop = self.size if stop is None else min(stop, self.size)
-        for at in range(max(0, start), stop, WINDOW):
-            data = self.read(at, min(at + WINDOW, stop))
-            try:
-                yield at, data
-            finally:
-                _slots.wipe(data)
-
-    def decode(self, data: bytes) -> Text:
-        """Bytes of this view as what it gives: text, or the bytes themselves."""
-        if self._encoding is None:
-            return data
-        return data.decode(self._encoding, "replace")
-
-    def encode(self, text: Any) -> bytes | None:
-        """What is looked for as bytes of the file; None if it cannot be there."""
-        if self._encoding is None:
-            if not isinstance(text, bytes | bytearray):
-                raise TypeError(f"a view of bytes is searched for bytes, not {_kind(text)}")
-            return bytes(text)
-        if not isinstance(text, str):
-            raise TypeError(f"a view of text is searched for str, not {_kind(text)}")
-        try:
-            return text.encode(self._encoding)
-        except UnicodeEncodeError:
-            return None
-
     # Slices --------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Any:
@@ -177,7 +90,7 @@ class FileView:
                 raise ValueError("a view has no slices with a step: take one without, then step")
             return self.text(start, stop)
         if not hasattr(type(key), "__index__"):
-            raise TypeError(f"a view takes an offset or a slice, not {_kind(key)}")
+            raise TypeError(f"a view takes an offset or a slice, not {type(key).__name__}")
         at = key.__index__()
         at += self.size if at < 0 else 0
         if not 0 <= at < self.size:
@@ -187,24 +100,6 @@ class FileView:
         begin = self.character(at)
         data = self.read(begin, begin + 4)
         return self.decode(data)[:1]
-
-    def text(self, start: int, stop: int) -> Text:
-        """A slice as what the view gives, its ends moved back to where characters begin."""
-        if stop <= start:
-            return b"" if self.binary else ""
-        if self._encoding != "utf-8":
-            return self.decode(self.read(start, stop))
-        first = max(0, start - _EDGE)
-        data = self.read(first, min(stop + 1, self.size))
-        low, high = _whole(data, start - first), _whole(data, stop - first)
-        return self.decode(data[low:high])
-
-    def character(self, at: int) -> int:
-        """The offset at which the character that holds a byte begins."""
-        if self._encoding != "utf-8" or not 0 < at < self.size:
-            return at
-        first = max(0, at - _EDGE)
-        return first + _whole(self.read(first, at + 1), at - first)
 
     def to_str(self) -> str:
         """All of it as a str.
@@ -253,140 +148,33 @@ class FileView:
 
     def __iter__(self) -> Iterator[Any]:
         """The lines, one after another, without their ends."""
-        for _, data in self.line_blocks():
-            rows = self.decode(data).split("\n" if not self.binary else b"\n")
-            if not rows[-1]:
-                rows.pop()
-            cr = b"\r" if self.binary else "\r"
-            for row in rows:
-                yield row.removesuffix(cr)
-
-    def line_blocks(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Whole lines of a range, some megabytes at a time, each piece with its offset.
-
-        A line of more than 64 MB comes in pieces. `start` must be where a line begins.
-        """
-        stop = self.size if stop is None else min(stop, self.size)
-        at, length = start, WINDOW
-        while at < stop:
-            data = self.read(at, min(at + length, stop))
-            end = len(data)
-            if at + end < stop:
-                end = data.rfind(b"\n") + 1
-                if not end and length < LONGEST:
-                    length *= 4
-                    continue
-                end = end or len(data)
-            yield at, data if end == len(data) else data[:end]
-            _slots.wipe(data)
-            at, length = at + end, WINDOW
+        return iter(self.lines)
 
     def line_count(self) -> int:
         """The number of lines; what follows the last newline is one unless it is empty."""
-        if not self.size:
-            return 0
-        newlines = self._newlines_before(self._end) - self._newlines_before(self._begin)
-        return newlines + (0 if self.read(self.size - 1, self.size) == b"\n" else 1)
+        return self.lines.count()
 
     def line_at(self, offset: int) -> int:
         """The number of the line that holds a byte, counted from 1."""
-        if not 0 <= offset <= self.size:
-            raise IndexError(f"offset {offset:,} is out of range: 0 to {self.size:,}")
-        if not self._begin:
-            return self._newlines_before(offset) + 1
-        before = self._newlines_before(self._begin)
-        return self._newlines_before(self._begin + offset) - before + 1
+        return self.lines.number_at(offset) + 1
 
     def offset_of(self, line: int) -> int:
         """The offset at which a line begins, counted from 1; the size where there are fewer."""
         if line < 1:
             raise IndexError(f"line {line}: lines count from 1")
-        base = self._newlines_before(self._begin) if self._begin else 0
-        return max(0, min(self._after_newline(base + line - 1), self._end) - self._begin)
-
-    def _newlines_before(self, at: int) -> int:
-        """Newlines of the file before an offset of the file."""
-        if not at:
-            return 0
-        size = _slots.block_size(self._id)
-        block = at // size
-        known = _slots.read_index(self._id, block - 1) if block else 0
-        rest = _slots.read(self._id, block * size, at - block * size) if at % size else b""
-        return known + rest.count(b"\n")
-
-    def _after_newline(self, number: int) -> int:
-        """The offset of the file after its newline of a number, counted from 1; 0 for 0."""
-        if not number:
-            return 0
-        size = _slots.block_size(self._id)
-        low, high = 0, self._end // size  # whole blocks; the newline is in the first with enough
-        while low < high:
-            middle = (low + high) // 2
-            if _slots.read_index(self._id, middle) >= number:
-                high = middle
-            else:
-                low = middle + 1
-        at = low * size
-        missing = number - (_slots.read_index(self._id, low - 1) if low else 0)
-        data = _slots.read(self._id, at, min(size, self._end - at)) if at < self._end else b""
-        found = -1
-        for _ in range(missing):
-            found = data.find(b"\n", found + 1)
-            if found < 0:
-                return self._end
-        return at + found + 1
-
-    def line_start(self, at: int) -> int:
-        """The offset at which the line that holds a byte begins."""
-        step = 4096
-        while at > 0:
-            first = max(0, at - step)
-            found = self.read(first, at).rfind(b"\n")
-            if found >= 0:
-                return first + found + 1
-            at, step = first, min(step * 4, WINDOW)
-        return 0
-
-    def line_end(self, at: int) -> int:
-        """The offset of the newline that ends the line of a byte, or the size."""
-        step = 4096
-        while at < self.size:
-            found = self.read(at, at + step).find(b"\n")
-            if found >= 0:
-                return at + found
-            at, step = at + step, min(step * 4, WINDOW)
-        return self.size
+        return self.lines.offset_of(line - 1)
 
     def head(self, count: int = 10) -> list[Any]:
         """The first lines."""
-        found: list[Any] = []
-        at = 0
-        while len(found) < count and at < self.size:
-            end = self.line_end(at)
-            found.append(self._line(at, end))
-            at = end + 1
-        return found
+        return self.lines.head(count)
 
     def tail(self, count: int = 10) -> list[Any]:
         """The last lines."""
-        found: list[Any] = []
-        end = self.size
-        if end and self.read(end - 1, end) == b"\n":
-            end -= 1
-        while len(found) < count and end >= 0 and self.size:
-            at = self.line_start(end)
-            found.append(self._line(at, end))
-            end = at - 1
-        return found[::-1]
-
-    def _line(self, begin: int, end: int) -> Any:
-        row = self.decode(self.read(begin, end))
-        return row.removesuffix(b"\r" if self.binary else "\r")
+        return self.lines.tail(count)
 
     def sample(self, count: int = 10) -> list[Any]:
         """Lines from everywhere, in their order; the same ones each time."""
-        rows = self.lines
-        return [rows[number] for number in positions(rows.count(), count)]
+        return self.lines.sample(count)
 
     def parts(self, count: int) -> list[FileView]:
         """Views of parts of about the same size, cut at the ends of lines: for `pmap`.
@@ -418,38 +206,7 @@ class FileView:
 
         `format` is csv, tsv or jsonl; left out, the file's ending says it.
         """
-        format = format or self._format
-        if format == "jsonl":
-            return self._values()
-        if format not in _TABLES:
-            raise ValueError(
-                "what are its rows? Say rows(format='csv'), 'tsv' or 'jsonl'; for lines iterate "
-                "over the view itself"
-            )
-        return self._frames(_TABLES[format], chunk)
-
-    def _values(self) -> Iterator[Any]:
-        for number, line in enumerate(self, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"line {number:,} is not JSON: {error}") from None
-
-    def _frames(self, separator: str, chunk: int) -> Iterator[Any]:
-        pandas: Any = import_module("pandas")
-
-        if self._begin:
-            raise ValueError("a part of a table has no header: read rows() of the whole view")
-        head = self.read(0, 64 << 10).partition(b"\n")[0]
-        if separator == "," and b"," not in head:
-            separator = max(";\t|,", key=lambda mark: head.count(mark.encode()))
-        stream = io.BufferedReader(_Stream(self), 1 << 20)
-        encoding = self._encoding or "utf-8"
-        with pandas.read_csv(
-            stream, sep=separator, chunksize=chunk, encoding=encoding, encoding_errors="replace"
-        ) as frames:
-            yield from frames
+        return _view_rows.rows(self, chunk, format or self._format)
 
     # Searching -----------------------------------------------------------------------------
 
@@ -510,55 +267,6 @@ class FileView:
         return self
 
 
-class Lines:
-    """The lines of a view: `lines[5]`, `lines[-10:]`, `lines.count()`, counted from 0."""
-
-    def __init__(self, view: FileView) -> None:
-        self._view = view
-
-    def count(self) -> int:
-        """How many there are."""
-        return self._view.line_count()
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return self._view.line_count()
-
-    def __iter__(self) -> Iterator[Any]:
-        """One after another."""
-        return iter(self._view)
-
-    def __repr__(self) -> str:
-        """What it is."""
-        return f"<lines of {self._view!r}>"
-
-    def __getitem__(self, key: Any) -> Any:
-        """A line, or for a slice a list of them."""
-        view = self._view
-        if isinstance(key, slice):
-            start, stop, step = self._indices(key)
-            if step != 1:
-                return [self[number] for number in range(start, stop, step)]
-            if stop <= start:
-                return []
-            begin = view.offset_of(start + 1)
-            end = view.offset_of(stop + 1)
-            return list(view._part(begin, end)) if begin < end else []
-        number = key.__index__()
-        if number < 0:
-            number += self.count()
-        begin = view.offset_of(number + 1) if number >= 0 else view.size
-        if begin >= view.size:
-            raise IndexError(f"line {key:,} is out of range: there are {self.count():,}, from 0")
-        return view._line(begin, view.line_end(begin))
-
-    def _indices(self, key: slice) -> tuple[int, int, int]:
-        simple = key.step in (None, 1) and (key.stop is not None and key.stop >= 0)
-        if simple and (key.start or 0) >= 0:
-            return key.start or 0, key.stop, 1  # without counting all
-        return key.indices(self.count())
-
-
 class _Source:
     """A view as loaders read from it."""
 
@@ -581,24 +289,6 @@ class _Source:
         _slots.wipe(buffer)
 
 
-class _Stream(io.RawIOBase):
-    """A view as a file, for parsers that read from one."""
-
-    def __init__(self, view: FileView) -> None:
-        super().__init__()
-        self._view = view
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self._view.read(self._at, self._at + min(len(buffer), WINDOW))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
 def make(id: str, name: str, size: int, format: str) -> tuple[FileView, list[str]]:
     """A view of a file, and notes on what had to be guessed.
 
@@ -609,70 +299,25 @@ def make(id: str, name: str, size: int, format: str) -> tuple[FileView, list[str
         format: as the caller asked for it.
     """
     notes: list[str] = []
-    suffix = name.rpartition("/")[2].rpartition(".")[2].lower()
-    rows = {"jsonl": "jsonl", "ndjson": "jsonl", "csv": "csv", "tsv": "tsv"}.get(suffix, "")
-    rows = format if format in ("jsonl", "csv", "tsv") else rows
-    view = FileView(id, name, 0, size, None, rows)
-    if format == "bytes" or not size:
-        view._encoding = None if format == "bytes" else "utf-8"
-        return view, notes
-    head = view.read(0, 64 << 10)
-    encoding, skip = _text.by_mark(head, size)
-    if encoding != "utf-8":
-        notes.append(f"It is {encoding}, which a view gives as bytes: .decode() the slices.")
-    elif b"\0" in head[:8192]:
-        notes.append("The file is binary (it has NUL bytes), so it is a view of bytes.")
-    else:
-        view._encoding, view._begin = _encoding(view, notes), skip
+    view = FileView(id, name, 0, size, None, _view_rows.format_of(name, format))
+    if format != "bytes":
+        view._encoding, view._begin = encoding_of(view, notes) if size else ("utf-8", 0)
     return view, notes
 
 
 def adopt() -> None:
     """Give views that an older version of this code made the methods of this one."""
+    classes: dict[str, type] = {"FileView": FileView, "Lines": Lines}
     gc.unfreeze()
     for value in gc.get_objects():
         kind = type(value)
-        if kind is FileView or type(kind) is not type:
+        if type(kind) is not type:
             continue  # a metaclass of guest code may do anything when it is asked
-        if (kind.__module__, kind.__name__) == (FileView.__module__, FileView.__name__):
-            value.__class__ = FileView
-
-
-def _encoding(view: FileView, notes: list[str]) -> str:
-    """UTF-8, unless samples of the file speak for something else of one byte a character."""
-    step = max(_text.WINDOW // 128, view.size // 16)
-    for at in range(0, view.size, step):
-        data = view.read(at, at + (64 << 10))
-        start = next((i for i, byte in enumerate(data[:4]) if byte & 0xC0 != 0x80), 0)
-        try:
-            data[start : len(data) - 3].decode()
-        except UnicodeDecodeError as error:
-            if error.end >= len(data) - 3 - start:
-                continue  # a character that the end of the sample cuts
-            near = data[max(0, error.start - 4096) : error.start + 8192]
-            encoding, _ = _text.guess(near)
-            if encoding.startswith(("cp125", "iso8859", "latin", "mac", "koi8")):
-                notes.append(f"It is not UTF-8: read as {encoding}, a guess.")
-                return encoding
-            notes.append("Some of it is not UTF-8 and reads as U+FFFD.")
-            break
-    return "utf-8"
-
-
-def _whole(data: bytes, at: int) -> int:
-    """An offset moved back to where the character of UTF-8 that holds it begins."""
-    if at <= 0 or at >= len(data) or data[at] & 0xC0 != 0x80:
-        return min(max(at, 0), len(data))
-    for back in range(1, min(_EDGE, at) + 1):
-        byte = data[at - back]
-        if byte & 0xC0 != 0x80:
-            length = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
-            return at - back if back < length else at
-    return at
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
+        now = classes.get(kind.__name__)
+        if now in (None, kind):
+            continue
+        if kind.__module__ in (FileView.__module__, Lines.__module__):
+            value.__class__ = now
 
 
 def _search() -> Any:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from . import _slots
 from ._slots import FOUND
 from ._translate import Translation, literal, translate
-from ._view import LONGEST, WINDOW, FileView
+from ._view import FileView
+from ._view_range import LONGEST, WINDOW
 
 HOST = 8 << 20
 """Bytes from which on the host searches; starting the program takes as long as searching some

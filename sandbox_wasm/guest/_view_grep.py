@@ -9,8 +9,9 @@ from typing import Any
 from ._hits import Hit
 from ._lines import Line, as_text, excerpt, pattern_of
 from ._translate import translate
-from ._view import LONGEST, FileView
+from ._view import FileView
 from ._view_find import FIRST, Offsets, Row, across, clean, lines_that_may_match, searchable
+from ._view_range import LONGEST
 
 _LONG = 2_000  # characters of a line that is shown whole, as in `grep`
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox_wasm.guest import _load, _text
+from sandbox_wasm.guest import _folder, _table, _text
 from sandbox_wasm.guest._load import LoadError, load
 
 
@@ -37,7 +37,8 @@ class Memory:
 def small_windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_text, "_KEPT", 0 if request.param == "twice" else 1 << 20)
     monkeypatch.setattr(_text, "WINDOW", 64)
-    monkeypatch.setattr(_load, "WINDOW", 64)
+    for module in (_folder, _table):
+        monkeypatch.setattr(module, "WINDOW", 64)
     monkeypatch.setattr(_text, "_PLAIN", 16)
     monkeypatch.setattr(_text, "_MIN_WIPE", 8)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlm_mcp.space import search_program
-from sandbox_wasm.guest import _slots, _view, _view_find
+from sandbox_wasm.guest import _slots, _view, _view_find, _view_range
 from sandbox_wasm.guest._find import grep, lines
 from sandbox_wasm.guest._slots import ViewChangedError, ViewError
 from sandbox_wasm.guest._translate import translate
@@ -109,7 +109,7 @@ def way(request: pytest.FixtureRequest, host: Host, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_view_find, "FIRST", 20)
     host.can_search = request.param == "on the host"
     if request.param != "in one piece":
-        monkeypatch.setattr(_view, "WINDOW", 37)
+        monkeypatch.setattr(_view_range, "WINDOW", 37)
         monkeypatch.setattr(_view_find, "WINDOW", 37)
         monkeypatch.setattr(_view_find, "MARGIN", 60)
     return str(request.param)
