@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -47,6 +48,15 @@ class Workers:
         self._folder = folder
         self._patch = monkeypatch
         self._take = WorkerPool.take
+        # One is kept warm in the background, which must not become a fake by chance.
+        self._one_at_a_time = asyncio.Lock()
+        start = WorkerPool._start
+
+        async def start_true(pool: WorkerPool) -> WorkerProcess:
+            async with self._one_at_a_time:
+                return await start(pool)
+
+        monkeypatch.setattr(WorkerPool, "_start", start_true)
 
     def fake(self, how: str) -> None:
         """From now on a worker is one that behaves like this."""
@@ -58,9 +68,10 @@ class Workers:
         script.chmod(0o700)
 
         async def take(_pool: WorkerPool) -> WorkerProcess:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("rlm_mcp.sandbox._process.sys.executable", str(script))
-                return await WorkerProcess.start(script, script)
+            async with self._one_at_a_time:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("rlm_mcp.sandbox._process.sys.executable", str(script))
+                    return await WorkerProcess.start(script, script)
 
         self._patch.setattr(WorkerPool, "take", take)
 
