@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable
 
 from sandbox_wasm import bootstrap_request, bootstrap_source
 
-from ..errors import SandboxError, SpaceError, StoreError
+from ..errors import RlmError, SandboxError, SpaceError, StoreError
 from ..sandbox import Guest, Preparation, State, StopPoint, WorkerDiedError
 from ..store import Commit, Opened, SpaceRow, Store, Writer, faults
 from ._upgrade import export_variables, import_variables, module_of
@@ -36,16 +37,16 @@ class Keeper:
         limits: Limits,
         guest_id: str,
     ) -> None:
+        self.handle = handle
+        self.limits = limits
         self.reseed = False
         """Whether the guest still has the random numbers of the memory that it began as."""
         self.unsaved = False
         """Whether the guest has done something that is in no commit."""
         self.guest: Guest | None = None
-        self._handle = handle
         self._store = store
         self._writer = writer
         self._preparation = preparation
-        self._limits = limits
         self._guest_id = guest_id
         self._files: list[int] = []
         self._head: Commit | None = None
@@ -86,19 +87,19 @@ class Keeper:
             self._trouble.append(
                 "the sandbox process died since the last call; the space is at its last commit"
             )
-        row = self._store.space(self._handle)
+        row = self._store.space(self.handle)
         if row is None:
-            raise SpaceError(f"space `{self._handle}` was deleted")
+            raise SpaceError(f"space `{self.handle}` was deleted")
         _, pool = await self._preparation.wait()
         if module_of(row.head.guest) != module_of(self._guest_id):
             return await self._carry_over(row)
-        guest = Guest(await pool.take(), self._limits.memory_mb << 20)
+        guest = Guest(await pool.take(), self.limits.memory_mb << 20)
         try:
             opened = await self._map(guest, row.head.id)
             self._head, self._files = opened.commit, opened.files
             self.reseed = row.fresh
             if opened.damage:
-                await asyncio.to_thread(self._store.move_head, self._handle, self._head.id)
+                await asyncio.to_thread(self._store.move_head, self.handle, self._head.id)
                 self._trouble.append(
                     f"the store is damaged ({opened.damage}); the space is at commit "
                     f"{self._head.id}, the newest that can be read (execution "
@@ -123,7 +124,7 @@ class Keeper:
             StoreError: the commit cannot be read.
         """
         _, pool = await self._preparation.wait()
-        guest = Guest(await pool.take(), self._limits.memory_mb << 20)
+        guest = Guest(await pool.take(), self.limits.memory_mb << 20)
         try:
             opened = await self._map(guest, commit)
         except BaseException:
@@ -133,6 +134,12 @@ class Keeper:
             await guest.close()
             raise StoreError(f"commit {commit} cannot be read: {opened.damage}")
         return guest
+
+    async def copy(self) -> Guest:
+        """As `read_only`, at the last commit, whatever the guest is doing."""
+        row = self._store.space(self.handle)
+        assert row is not None
+        return await self.read_only(row.head.id)
 
     async def back(self) -> None:
         """Take back what a turn did that is not to be kept."""
@@ -146,8 +153,8 @@ class Keeper:
             SpaceError: the commit is not one of this space, or is no longer kept.
         """
         await self.settle()
-        await asyncio.to_thread(self._store.commit_of_space, self._handle, commit)
-        found = await asyncio.to_thread(self._store.move_head, self._handle, commit)
+        await asyncio.to_thread(self._store.commit_of_space, self.handle, commit)
+        found = await asyncio.to_thread(self._store.move_head, self.handle, commit)
         await self.drop()
         self.unsaved = False
         return found
@@ -162,7 +169,7 @@ class Keeper:
         self.unsaved = True
         self._unsaved_executions = execution - self._head.execution
         self._committing = asyncio.ensure_future(self._commit_and_note(label, execution))
-        if self._limits.sync:
+        if self.limits.sync:
             await self.settle()
         return self.take_trouble()
 
@@ -174,18 +181,46 @@ class Keeper:
             if (error := committing.exception()) is not None:
                 raise error
 
+    async def ensure_saved(self) -> None:
+        """As `settle`, where nothing may be missing in the store.
+
+        Raises:
+            StoreError: something cannot be saved.
+        """
+        await self.settle()
+        if self.unsaved:
+            raise StoreError(
+                f"space `{self.handle}` has changes that are not saved: "
+                + (" ".join(self.take_trouble()) or "the store failed")
+            )
+
+    async def unload(self) -> bool:
+        """End the worker if all that it did is saved; whether that is so."""
+        await self.settle()
+        if self.unsaved:
+            return False
+        await self.drop()
+        return True
+
     async def drop(self) -> None:
         """End the worker; what was not saved is lost."""
         guest, self.guest = self.guest, None
         if guest is not None:
             await guest.close()
 
+    async def close(self) -> None:
+        """End the worker, once what it did is saved, and give up the right to write."""
+        with contextlib.suppress(RlmError):
+            await self.settle()
+        await self.drop()
+        self._store.release(self._writer)
+
     async def _carry_over(self, row: SpaceRow) -> Guest:
         """Begin anew with another interpreter, and bring the variables of the older one along."""
         image, pool = await self._preparation.wait()
         module = module_of(row.head.guest)
         folder = self._store.artefact(module)
-        limit = self._limits.memory_mb << 20
+        limit = self.limits.memory_mb << 20
         older = Guest(await self._preparation.older_worker(module, folder), limit)
         try:
             await self._map(older, row.head.id)
@@ -203,8 +238,8 @@ class Keeper:
             opened = await self._map(guest, root)
             await import_variables(guest, descriptor, size)
             # The state before stays reachable for the version that made it.
-            await asyncio.to_thread(self._store.checkpoint, self._handle, "before the upgrade")
-            await asyncio.to_thread(self._store.move_head, self._handle, root)
+            await asyncio.to_thread(self._store.checkpoint, self.handle, "before the upgrade")
+            await asyncio.to_thread(self._store.move_head, self.handle, root)
             self._head, self._files = opened.commit, opened.files
             await self._commit(guest, "upgrade", row.head.execution)
         except BaseException:

@@ -13,6 +13,7 @@ from sandbox_wasm import ARTEFACT, guest_version, locate
 from ..errors import BadRequestError, RlmError, SpaceError
 from ..sandbox import Preparation
 from ..store import Commit, SpaceRow, Store
+from ._keeper import Keeper
 from ._space import Space
 from ._upgrade import guest_id
 from ._values import Limits
@@ -144,9 +145,8 @@ class Spaces:
                 handle, image.path, image.digest, image.size, image.stop, self._guest_id,
             )  # fmt: skip
         writer = await asyncio.to_thread(self.store.hold, handle)
-        space = Space(
-            handle, self.store, writer, self._preparation, self.limits, self._guest_id, self._views
-        )
+        keeper = Keeper(handle, self.store, writer, self._preparation, self.limits, self._guest_id)
+        space = Space(keeper, self._views)
         self._open[handle] = space
         return space
 

@@ -84,7 +84,7 @@ class Workers:
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     monkeypatch.setattr(guest_module, "STEP_SECONDS", 1.0)
     monkeypatch.setattr(guest_module, "GRACE_SECONDS", 0.2)
-    monkeypatch.setattr("rlm_mcp.space._space.QUICK_SECONDS", 0.5)
+    monkeypatch.setattr("rlm_mcp.space._turns.QUICK_SECONDS", 0.5)
     yield Workers(tmp_path, monkeypatch)
 
 
