@@ -7,14 +7,15 @@ from weakref import WeakValueDictionary
 
 from ._choose import AGENT
 from ._model import SubModel
-from ._types import Answer, Request, Usage
+from ._stage import Stage
+from ._types import Answer, Request
 
 IN_FLIGHT = 128
 """Calls to one provider (a guess): over all spaces and maps of a server. A single map asks for 16
 unless its code says more, and 100 that a careful author asks for must not be halved unseen."""
 
 
-class Bounded:
+class Bounded(Stage):
     """Asks another stage, with a bound on the calls in flight for each provider.
 
     Args:
@@ -24,7 +25,7 @@ class Bounded:
     """
 
     def __init__(self, inner: SubModel, default_model: str, in_flight: int = IN_FLIGHT) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._default_model = default_model
         self._in_flight = in_flight
         # One is there while a call holds it; guest code may name any number of providers.
@@ -43,11 +44,3 @@ class Bounded:
         if gate is None:
             gate = self._gates[provider] = asyncio.Semaphore(self._in_flight)
         return gate
-
-    async def estimate(self, request: Request) -> Usage:
-        """What the next stage estimates."""
-        return await self._inner.estimate(request)
-
-    async def aclose(self) -> None:
-        """Close the next stage."""
-        await self._inner.aclose()

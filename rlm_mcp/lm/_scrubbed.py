@@ -8,11 +8,12 @@ from dataclasses import replace
 from rlm_mcp.errors import SubLLMError
 
 from ._model import SubModel
+from ._stage import Stage
 from ._trouble import copied, scrub, secret_values
-from ._types import Answer, Request, Usage
+from ._types import Answer, Request
 
 
-class Scrubbed:
+class Scrubbed(Stage):
     """Takes the values of this process's keys out of answers, and all that looks like one out of
     errors: a provider, or whatever stands at its address, may repeat what it was sent.
 
@@ -21,7 +22,7 @@ class Scrubbed:
     """
 
     def __init__(self, inner: SubModel) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._values = secret_values()
 
     async def ask(self, request: Request) -> Answer:
@@ -46,11 +47,3 @@ class Scrubbed:
         for value in self._values:
             text = text.replace(value, "[secret]")
         return text
-
-    async def estimate(self, request: Request) -> Usage:
-        """What the next stage estimates."""
-        return await self._inner.estimate(request)
-
-    async def aclose(self) -> None:
-        """Close the next stage."""
-        await self._inner.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rlm_mcp.errors import SubLLMError
 
 from ._model import SubModel
+from ._stage import Stage
 from ._table import ModelTable
 from ._types import Answer, Request, Usage
 
@@ -13,7 +14,7 @@ _SMALLEST_WINDOW = 4_000
 looked up."""
 
 
-class Windowed:
+class Windowed(Stage):
     """Asks another stage what fits into the model's context window.
 
     Args:
@@ -22,7 +23,7 @@ class Windowed:
     """
 
     def __init__(self, inner: SubModel, default_model: str) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._default_model = default_model
         self._table = ModelTable()
 
@@ -43,11 +44,3 @@ class Windowed:
                     calls=0,
                 )
         return await self._inner.ask(request)
-
-    async def estimate(self, request: Request) -> Usage:
-        """What the next stage estimates."""
-        return await self._inner.estimate(request)
-
-    async def aclose(self) -> None:
-        """Close the next stage."""
-        await self._inner.aclose()
