@@ -213,7 +213,7 @@ class Keeper:
         with contextlib.suppress(RlmError):
             await self.settle()
         await self.drop()
-        self._store.release(self._writer)
+        self._writer.release()
 
     async def _carry_over(self, row: SpaceRow) -> Guest:
         """Begin anew with another interpreter, and bring the variables of the older one along."""
@@ -297,8 +297,7 @@ class Keeper:
     ) -> None:
         changes = await guest.collect()
         commit, file, origin = await asyncio.to_thread(
-            self._store.commit,
-            self._writer,
+            self._writer.commit,
             changed=changes.runs,
             source=guest.scratch,
             label=label,

@@ -5,9 +5,11 @@ from ._answers import Answers, KeptAnswer, Spending
 from ._commits import Commit
 from ._history import Tidied
 from ._opening import Opened
+from ._spaces import SpaceRow
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
-from ._store import SpaceRow, Store, Writer
+from ._store import Store
 from ._views import ViewRow
+from ._writing import Writer
 
 __all__ = [
     "INTERRUPTED",

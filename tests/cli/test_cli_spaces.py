@@ -68,7 +68,7 @@ def test_an_unknown_space_is_an_error_that_names_the_known(command: Command, act
 def test_a_space_that_a_server_holds_is_not_deleted(command: Command, store: Store) -> None:
     writer = store.hold("one")
     shown = command("spaces", "delete", "one")
-    store.release(writer)
+    writer.release()
     assert shown.returncode == 1
     assert "in use by another server" in shown.stderr
     assert store.space("one") is not None

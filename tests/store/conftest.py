@@ -49,8 +49,7 @@ class Home:
             os.close(source)
 
     def _commit(self, writer: Writer, pages: dict[int, int], source: int) -> Commit:
-        commit, _, _ = self.store.commit(
-            writer,
+        commit, _, _ = writer.commit(
             changed=tuple((page, 1) for page in sorted(pages)),
             source=source,
             label="a test",

@@ -90,9 +90,9 @@ def test_one_server_writes_to_a_space_and_the_other_is_offered_a_fork(home: Home
             other.delete("main")
         other.fork("main", "copy")
         copy = other.hold("copy")
-        home.store.release(writer)
-        other.release(other.hold("main"))
-        other.release(copy)
+        writer.release()
+        other.hold("main").release()
+        copy.release()
     finally:
         other.close()
 

@@ -78,9 +78,9 @@ def test_what_was_not_ended_is_interrupted_once_the_space_is_held_again(home: Ho
     with contextlib.closing(home.store.spans()) as table:
         table.write([span(1, 0, RUNNING), span(1, 1, RUNNING), span(2, 0)])
         assert home.store.held("main")
-        home.store.release(writer)
+        writer.release()
         assert not home.store.held("main")
-        home.store.release(home.store.hold("main"))
+        home.store.hold("main").release()
         (first, second) = table.trees("main")[0]
         assert [row.status for row in table.of_tree(first)] == [INTERRUPTED] * 2
         assert [row.status for row in table.of_tree(second)] == ["ok"]
@@ -91,7 +91,7 @@ def test_spans_of_spaces_that_are_not_there_are_not_kept(home: Home) -> None:
     with contextlib.closing(home.store.spans()) as table:
         table.write([span(1, 0), span(2, 0, space="other")])
         assert table.trees("other") == ([], 0)
-        home.store.release(writer)
+        writer.release()
         home.store.delete("main")
         table.write([span(1, 1)])
         assert table.trees("main") == ([], 0)

@@ -20,7 +20,7 @@ def test_old_commits_go_and_the_disk_gets_smaller(home: Home) -> None:
     for value in range(1, 31):
         home.write(writer, dict.fromkeys(ALL, value))
         if value % 10 == 0:
-            home.store.release(writer)
+            writer.release()
             writer = home.store.hold("main")
     before, _ = home.store.usage()
     home.reopen()
@@ -54,7 +54,7 @@ def test_a_fork_keeps_what_its_parent_has_forgotten(home: Home) -> None:
     home.store.fork("main", "fork")
     for value in range(3, 40):
         home.write(writer, dict.fromkeys(ALL, value))
-    home.store.release(writer)
+    writer.release()
     home.store.tidy(entries=1, size=1)
     home.reopen()
     fork, memory = home.open("fork")
@@ -97,7 +97,7 @@ def test_a_deleted_space_gives_its_disk_back(home: Home) -> None:
     for value in range(1, 20):
         home.write(writer, dict.fromkeys(ALL, value))
     before, _ = home.store.usage()
-    home.store.release(writer)
+    writer.release()
     home.store.delete("big")
     home.store.tidy(entries=100, size=1 << 30)
     after, _ = home.store.usage()
@@ -123,7 +123,7 @@ def test_tidying_while_the_space_is_written_to_loses_nothing(home: Home) -> None
         for value in range(1, 201):
             home.write(writer, {value % IMAGE_PAGES: value % 251, 31: value % 251})
             if value % 20 == 0:
-                home.store.release(writer)
+                writer.release()
                 writer = home.store.hold("main")
     finally:
         ended.set()
@@ -140,7 +140,7 @@ def test_tidying_while_the_space_is_written_to_loses_nothing(home: Home) -> None
 
 def test_spaces_may_be_opened_and_released_while_the_store_is_tidied(home: Home) -> None:
     for number in range(20):
-        home.store.release(home.create(f"s{number}"))
+        home.create(f"s{number}").release()
     ended = threading.Event()
     trouble: list[BaseException] = []
 
@@ -156,7 +156,7 @@ def test_spaces_may_be_opened_and_released_while_the_store_is_tidied(home: Home)
     try:
         for _ in range(20):
             for writer in [home.store.hold(f"s{number}") for number in range(20)]:
-                home.store.release(writer)
+                writer.release()
     finally:
         ended.set()
         thread.join()
