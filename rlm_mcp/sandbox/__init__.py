@@ -3,23 +3,15 @@
 from ..worker._interrupt import StopPoint
 from ..worker._layout import Layout, Run, unpack
 from ..worker._memory import PAGE, WASM_PAGE
+from ._answer import Answerer, WithFile, refuse_calls
 from ._cache import BaseImage, Cache
-from ._guest import (
-    GRACE_SECONDS,
-    Answerer,
-    Changes,
-    Clock,
-    Guest,
-    LostError,
-    State,
-    WithFile,
-    refuse_calls,
-    scratch_file,
-)
+from ._clock import Clock
+from ._guest import Changes, Guest, State, scratch_file
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import Handed, WorkerDiedError, WorkerProcess
 from ._read import is_too_fine, text_of
+from ._stop import GRACE_SECONDS, LostError
 
 __all__ = [
     "GRACE_SECONDS",

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import struct
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SandboxError
-from ..worker._channel import MAX_BODY
 from ..worker._interrupt import StopPoint
 from ..worker._memory import PAGE, WASM_PAGE
-from ._process import Handed, WorkerDiedError, WorkerProcess
-from ._read import BIG_JSON, read_object, text_of
+from ._answer import Answerer, Calls, refuse_calls
+from ._clock import Clock
+from ._process import WorkerDiedError, WorkerProcess
+from ._read import read_object, text_of
+from ._stop import LostError, until_ended
 
-GRACE_SECONDS = 1.0
-"""From the stop exception to the end of the worker: enough for `finally` blocks and for a C
-call of ordinary length, short enough that a caller does not wonder (a guess)."""
 STEP_SECONDS = 120.0
 """For what a worker does between turns; collecting 4 GiB of changes takes a few seconds, and on
 a loaded machine a multiple of that."""
 MAX_RUNS = 1 << 19
 """As many as a memory of 4 GiB can have: every other page."""
-THROTTLE_AFTER, THROTTLE_SECONDS = 1000, 0.002
-"""A guest that calls the server without end is slowed down, so that other spaces are not."""
 _PAIR = struct.Struct("<II")
 MAX_MEMORY = 4 << 30
 
@@ -70,44 +65,6 @@ class Changes:
     def pages(self) -> int:
         """How many pages there are."""
         return sum(count for _, count in self.runs)
-
-
-class LostError(Exception):
-    """A turn ended without a result, and the guest's memory with it.
-
-    Args:
-        cause: `timeout`, `cancelled`, `stack`, `broken`, `unusable`, `died`, or what the guest
-            did, such as `exit 3` or `trap: ...`.
-        stray: the end of what the interpreter itself printed.
-    """
-
-    def __init__(self, cause: str, stray: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.stray = stray
-
-
-class WithFile(dict[str, Any]):
-    """An answer that hands the guest an open file to read parts of.
-
-    Args:
-        fields: the answer itself.
-        handed: the file; closed by whoever takes the answer.
-    """
-
-    def __init__(self, fields: dict[str, Any], handed: Handed) -> None:
-        super().__init__(fields)
-        self.handed = handed
-
-
-Answerer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-"""What answers the calls that a guest makes."""
-_Running = asyncio.Future[tuple[dict[str, Any], bytes]]
-
-
-async def refuse_calls(_fields: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a guest that asks where nothing is to be asked."""
-    return {"refused": "this cannot be asked here"}
 
 
 class Guest:
@@ -205,30 +162,7 @@ class Guest:
             LostError: there is no result, and the guest has to be opened again.
         """
         clock = seconds if isinstance(seconds, Clock) else Clock(seconds)
-        calls = 0
-
-        async def answer_call(body: bytes) -> tuple[bytes, Handed | None]:
-            nonlocal calls
-            calls += 1
-            if calls > THROTTLE_AFTER:
-                await asyncio.sleep(THROTTLE_SECONDS)
-            begin = time.monotonic()
-            fields = await read_object(body)
-            if len(body) > BIG_JSON:
-                # Reading holds up the server: whoever makes it read much waits as long again.
-                await asyncio.sleep(time.monotonic() - begin)
-            operation = fields.get("op") if fields is not None else None
-            with contextlib.ExitStack() as stack:
-                if isinstance(operation, str) and operation in waits:
-                    stack.enter_context(clock.standing())
-                reply = await answer(fields) if fields is not None else None
-            refused = {"refused": "the call is not a JSON object, or has over a million values"}
-            data = json.dumps(refused if reply is None else reply).encode()
-            if len(data) > MAX_BODY:
-                data = json.dumps({"refused": "the answer is over 64 MB: ask for less"}).encode()
-            return data, reply.handed if isinstance(reply, WithFile) else None
-
-        self._worker.answer_call = answer_call
+        self._worker.answer_call = Calls(answer, waits, clock).answer
         header: dict[str, Any] = {"t": "turn", "check": check}
         descriptors = []
         for key, descriptor in (("input", source), ("output", target)):
@@ -239,7 +173,7 @@ class Guest:
             self._worker.request(header, json.dumps(request).encode(), descriptors)
         )
         try:
-            await self._until_stopped(running, clock, cancel or asyncio.Event())
+            await until_ended(self._worker, running, clock, cancel or asyncio.Event())
             reply, data = await running
         except WorkerDiedError as error:
             raise LostError("died") from error
@@ -254,46 +188,6 @@ class Guest:
         if result is None:
             raise LostError("broken")
         return result
-
-    async def _until_stopped(self, running: _Running, clock: Clock, cancel: asyncio.Event) -> None:
-        """Wait for the end of a turn, or for the time to end it.
-
-        Raises:
-            LostError: it had to be ended with its worker.
-        """
-        cancelled = asyncio.ensure_future(cancel.wait())
-        try:
-            while not running.done() and not cancel.is_set() and clock.left() > 0:
-                waited: list[asyncio.Future[Any]] = [running, cancelled]
-                await asyncio.wait(
-                    waited,
-                    timeout=clock.left(),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-        finally:
-            cancelled.cancel()
-        if not running.done() and not await self._stop(running):
-            raise LostError("cancelled" if cancel.is_set() else "timeout")
-
-    async def _stop(self, running: _Running) -> bool:
-        """Ask the code to stop; after the grace period end the worker.
-
-        Returns:
-            Whether the turn came to its end.
-        """
-        deadline = time.monotonic() + GRACE_SECONDS
-        while not running.done() and (left := deadline - time.monotonic()) > 0:
-            # Again and again: code may have swallowed the exception, or had not begun.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):  # a worker that no longer reads blocks us
-                    await self._worker.interrupt()
-            await asyncio.wait([running], timeout=min(left, 0.3))
-        if running.done():
-            return True
-        await self._worker.kill()
-        await asyncio.wait([running])
-        running.exception()
-        return False
 
     async def collect(self) -> Changes:
         """Find what differs from the last commit.
@@ -350,38 +244,6 @@ class Guest:
         if self.scratch >= 0:
             os.close(self.scratch)
             self.scratch = -1
-
-
-class Clock:
-    """A deadline that stands still while the guest waits for the server.
-
-    Args:
-        seconds: that guest code may run.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._since = 0.0
-        self._holders = 0
-
-    @contextlib.contextmanager
-    def standing(self) -> Iterator[None]:
-        """Let no time pass during the block; blocks may overlap."""
-        self._holders += 1
-        if self._holders == 1:
-            self._since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._holders -= 1
-            if not self._holders:
-                self._end += time.monotonic() - self._since
-
-    def left(self) -> float:
-        """Seconds that are left; while it stands still, when to look again."""
-        if self._holders:
-            return 1.0
-        return self._end - time.monotonic()
 
 
 def _lost(reply: dict[str, Any]) -> LostError:

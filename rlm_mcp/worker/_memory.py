@@ -11,7 +11,7 @@ import ctypes
 import mmap
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 PAGE = 4096
 """Bytes of the pages that commits are made of; a divisor of every host's page size in use."""
@@ -29,6 +29,7 @@ memcmp = _libc.memcmp
 """The C library's: compares memory of this process by addresses, unchecked."""
 memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _MAP_FIXED = 0x10
+_IOV_MAX = 512
 
 
 class Memory:
@@ -118,6 +119,20 @@ class Memory:
             done += read
         return done
 
+    def write_file(self, descriptor: int, ranges: Sequence[tuple[int, int]]) -> None:
+        """Write parts of the memory to where a file stands.
+
+        Args:
+            descriptor: of the file.
+            ranges: address and length of each part.
+
+        Raises:
+            IndexError: a range is not inside the memory; nothing was written.
+        """
+        views = [self.view(address, length) for address, length in ranges]
+        for start in range(0, len(views), _IOV_MAX):
+            _write_all(descriptor, views[start : start + _IOV_MAX])
+
     def map_file(self, descriptor: int, offset: int, address: int, length: int) -> None:
         """Map a part of a file over the memory, copy-on-write.
 
@@ -142,3 +157,12 @@ class Memory:
         if kept != self._at(address, length):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
+
+
+def _write_all(descriptor: int, views: list[memoryview]) -> None:
+    while views:
+        written = os.writev(descriptor, views)
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if views and written:
+            views[0] = views[0][written:]

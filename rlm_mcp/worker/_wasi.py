@@ -16,15 +16,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from wasmtime import FuncType, Linker, ValType
 
-from ._files import GuestFile, GuestFiles, GuestFolder
+from ._files import Entry, GuestFile, GuestFiles, GuestFolder
+from ._open_files import OpenFiles
 
-SUCCESS, ACCES, BADF, FAULT, INVAL, ISDIR, NOENT, NOSYS, NOTDIR, PERM, ROFS, SPIPE = (
-    0, 2, 8, 21, 28, 31, 44, 52, 54, 63, 69, 70,
+SUCCESS, ACCES, BADF, FAULT, INVAL, ISDIR, MFILE, NOENT, NOSYS, NOTDIR, PERM, ROFS, SPIPE = (
+    0, 2, 8, 21, 28, 31, 33, 44, 52, 54, 63, 69, 70,
 )  # fmt: skip
 
 LIBRARY_FOLDER = b"/usr/local/lib"
@@ -33,8 +33,6 @@ ENVIRONMENT = (b"TMPDIR=/tmp", b"PYTHONTZPATH=", b"HOME=/", b"PYTHONUTF8=1")
 
 _CHARACTER_DEVICE, _DIRECTORY, _REGULAR = 2, 3, 4
 _RIGHTS = (1 << 30) - 1
-_FIRST_FREE = 4
-_MAX_OPEN = 64
 _STRAY_BYTES = 8192
 
 
@@ -61,21 +59,6 @@ class GuestMemory(Protocol):
     def read_file(self, descriptor: int, offset: int, address: int, length: int) -> int: ...
 
 
-@dataclass
-class _OpenFile:
-    entry: GuestFile | GuestFolder
-    position: int | None = 0
-    """`None` after a restart of the space, until the guest says where it wants to be."""
-
-    @property
-    def kind(self) -> int:
-        return _REGULAR if isinstance(self.entry, GuestFile) else _DIRECTORY
-
-    @property
-    def size(self) -> int:
-        return self.entry.size if isinstance(self.entry, GuestFile) else 0
-
-
 class Wasi:
     """The host side of one guest's WASI imports.
 
@@ -91,7 +74,7 @@ class Wasi:
     ) -> None:
         self._memory = memory
         self._known = files
-        self._files: dict[int, _OpenFile] = {}
+        self._files = OpenFiles(files)
         self._wake = threading.Event()
         self.monotonic_offset = monotonic_offset
         self.stray = bytearray()
@@ -111,7 +94,7 @@ class Wasi:
 
     def forget_files(self) -> None:
         """Take no file to be open: the guest is at another state, which knows what it has."""
-        self._files.clear()
+        self._files.forget()
 
     def define(self, linker: Linker) -> None:
         """Add every import of the guest from WASI to a linker."""
@@ -240,26 +223,11 @@ class Wasi:
             return ROFS
         if create & 2 and not isinstance(entry, GuestFolder):
             return NOTDIR
-        first = _FIRST_FREE + self._known.number(entry) * _MAX_OPEN
-        for new in range(first, first + _MAX_OPEN):
-            if new not in self._files and len(self._files) < _MAX_OPEN:
-                self._files[new] = _OpenFile(entry)
-                self._memory().write_u32(out, new)
-                return SUCCESS
-        return 33  # too many open files
-
-    def _file(self, fd: int) -> _OpenFile | None:
-        """An open file; also one that was opened before the space moved to this process.
-
-        The number of a descriptor tells its file, so that what keeps files open for long, as
-        fonts do, goes on working.
-        """
-        file = self._files.get(fd)
-        if file is None and fd >= _FIRST_FREE and len(self._files) < _MAX_OPEN:
-            entry = self._known.numbered((fd - _FIRST_FREE) // _MAX_OPEN)
-            if entry is not None:
-                file = self._files[fd] = _OpenFile(entry, None)
-        return file
+        new = self._files.open(entry)
+        if new is None:
+            return MFILE
+        self._memory().write_u32(out, new)
+        return SUCCESS
 
     def path_filestat_get(self, fd: int, _look: int, path: int, length: int, out: int) -> int:
         if fd != 3:
@@ -267,13 +235,12 @@ class Wasi:
         name = self._memory().read(path, min(length, 4096))
         entry = self._known.find(name)
         if entry is not None:
-            found = _OpenFile(entry)
-            return self._stat(out, found.kind, found.size)
+            return self._stat(out, _kind(entry), _size(entry))
         return self._stat(out, _DIRECTORY, 0) if name in (b".", b"") else NOENT
 
     def fd_filestat_get(self, fd: int, out: int) -> int:
-        if (file := self._file(fd)) is not None:
-            return self._stat(out, file.kind, file.size)
+        if (file := self._files.get(fd)) is not None:
+            return self._stat(out, _kind(file.entry), _size(file.entry))
         if fd == 3:
             return self._stat(out, _DIRECTORY, 0)
         return self._stat(out, _CHARACTER_DEVICE, 0) if fd in (0, 1, 2) else BADF
@@ -284,8 +251,8 @@ class Wasi:
         return SUCCESS
 
     def fd_fdstat_get(self, fd: int, out: int) -> int:
-        if (file := self._file(fd)) is not None:
-            kind = file.kind
+        if (file := self._files.get(fd)) is not None:
+            kind = _kind(file.entry)
         elif fd == 3:
             kind = _DIRECTORY
         elif fd in (0, 1, 2):
@@ -297,16 +264,16 @@ class Wasi:
         return SUCCESS
 
     def fd_close(self, fd: int) -> int:
-        return SUCCESS if self._file(fd) and self._files.pop(fd, None) else BADF
+        return SUCCESS if self._files.close(fd) else BADF
 
     def fd_advise(self, fd: int, _offset: int, _length: int, _advice: int) -> int:
-        return SUCCESS if self._file(fd) else BADF
+        return SUCCESS if self._files.get(fd) else BADF
 
     def fd_seek(self, fd: int, offset: int, whence: int, out: int) -> int:
-        file = self._file(fd)
+        file = self._files.get(fd)
         if file is None:
             return SPIPE if 0 <= fd <= 2 else BADF
-        base = {0: 0, 1: file.position, 2: file.size}.get(whence)
+        base = {0: 0, 1: file.position, 2: _size(file.entry)}.get(whence)
         if base is None or not 0 <= base + offset < 1 << 62:
             return INVAL
         file.position = base + offset
@@ -317,7 +284,7 @@ class Wasi:
         return self.fd_seek(fd, 0, 1, out)
 
     def fd_read(self, fd: int, vectors: int, count: int, out: int) -> int:
-        file = self._file(fd)
+        file = self._files.get(fd)
         if file is None:
             if fd != 0:
                 return BADF
@@ -333,7 +300,7 @@ class Wasi:
         return SUCCESS
 
     def fd_pread(self, fd: int, vectors: int, count: int, offset: int, out: int) -> int:
-        file = self._file(fd)
+        file = self._files.get(fd)
         if file is None:
             return BADF
         if not isinstance(file.entry, GuestFile):
@@ -344,7 +311,7 @@ class Wasi:
         return SUCCESS
 
     def fd_readdir(self, fd: int, buffer: int, length: int, cookie: int, out: int) -> int:
-        file = self._file(fd)
+        file = self._files.get(fd)
         if file is None:
             return BADF
         if not isinstance(file.entry, GuestFolder):
@@ -411,6 +378,14 @@ _REFUSALS = {
     "path_readlink": INVAL, "path_remove_directory": ROFS, "path_rename": ROFS,
     "path_symlink": ROFS, "path_unlink_file": ROFS,
 }  # fmt: skip
+
+
+def _kind(entry: Entry) -> int:
+    return _REGULAR if isinstance(entry, GuestFile) else _DIRECTORY
+
+
+def _size(entry: Entry) -> int:
+    return entry.size if isinstance(entry, GuestFile) else 0
 
 
 def _refusal(code: int) -> Callable[..., int]:

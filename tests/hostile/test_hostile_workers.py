@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import rlm_mcp.sandbox._guest as guest_module
 from rlm_mcp.lm import ScriptedModel
 from rlm_mcp.sandbox import WorkerPool, WorkerProcess
 from rlm_mcp.space import Limits
@@ -82,8 +81,8 @@ class Workers:
 
 @pytest.fixture
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
-    monkeypatch.setattr(guest_module, "STEP_SECONDS", 1.0)
-    monkeypatch.setattr(guest_module, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("rlm_mcp.sandbox._guest.STEP_SECONDS", 1.0)
+    monkeypatch.setattr("rlm_mcp.sandbox._stop.GRACE_SECONDS", 0.2)
     monkeypatch.setattr("rlm_mcp.space._turns.QUICK_SECONDS", 0.5)
     yield Workers(tmp_path, monkeypatch)
 
