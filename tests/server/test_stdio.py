@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -74,12 +75,33 @@ def processes() -> list[tuple[int, int, str]]:
     return found
 
 
-def until_gone(left: Any, seconds: float = 10) -> None:
-    """Wait for processes to end."""
+def until_gone(left: Callable[[], list[int]], seconds: float = 10) -> None:
+    """Wait for processes to end, and for those that they started meanwhile."""
     deadline = time.monotonic() + seconds
     while found := left():
-        assert time.monotonic() < deadline, f"still running: {found}"
-        time.sleep(0.05)
+        for pid in found:
+            assert ends(pid, deadline - time.monotonic()), f"still running: {found}"
+
+
+def ends(pid: int, within: float) -> bool:
+    """Whether a process ends in some seconds; its parent may be any."""
+    if sys.platform == "linux":
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            return bool(select.select([process], [], [], max(0, within))[0])
+        finally:
+            os.close(process)
+    with contextlib.closing(select.kqueue()) as queue:
+        exit_of = select.kevent(
+            pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD | select.KQ_EV_ONESHOT, select.KQ_NOTE_EXIT
+        )
+        try:
+            return bool(queue.control([exit_of], 1, max(0, within)))
+        except ProcessLookupError:
+            return True
 
 
 @contextlib.contextmanager

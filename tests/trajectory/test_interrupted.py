@@ -20,16 +20,26 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 ROOT = Path(__file__).parents[2]
 
 KILLED = """
-import asyncio, os, signal, sqlite3, sys, time
+import asyncio, os, signal, sqlite3, sys, threading
 from dataclasses import replace
 from pathlib import Path
 from mcp.client.client import Client
 from rlm_mcp.lm import ScriptedModel
 from rlm_mcp.server import make_server
 from rlm_mcp.settings import load_settings
+from rlm_mcp.store import SpanTable
 
 home = Path(sys.argv[1])
 settings = replace(load_settings({"home": sys.argv[1], "cache": sys.argv[2], "space": "main"}))
+
+written = threading.Event()
+write = SpanTable.write
+
+def write_and_tell(*arguments):
+    write(*arguments)
+    written.set()
+
+SpanTable.write = write_and_tell
 
 def die(request):
     if request.prompt.text == "first":
@@ -37,7 +47,8 @@ def die(request):
     database = sqlite3.connect(home / "store.sqlite")
     states = "SELECT status FROM spans WHERE kind = 'sub_llm' ORDER BY started"
     while database.execute(states).fetchall() != [("ok",), ("running",)]:
-        time.sleep(0.01)
+        written.wait()
+        written.clear()
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main():
