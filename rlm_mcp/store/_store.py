@@ -126,6 +126,8 @@ class Store:
         self._spaces.insert(handle, found.id, source)
         return found
 
+    # What spaces begin from -----------------------------------------------------------------
+
     def root(self, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str) -> int:
         """The commit that is a base image as it is; arguments as for `create`."""
         return base_commit(self._database, self._pages, image, digest, size, stop, guest)
@@ -203,6 +205,8 @@ class Store:
     def held(self, handle: str) -> bool:
         """Whether a server has the right to write to a space."""
         return self._writers.held(handle)
+
+    # What happened -------------------------------------------------------------------------
 
     def spans(self, limit: int = 1 << 62) -> SpanTable:
         """The record of what happened, over a connection of its own; the caller closes it.

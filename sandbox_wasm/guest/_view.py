@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from . import _slots, _text, _view_rows
+from . import _slots, _text, _view_find, _view_rows
 from ._slots import ViewChangedError, ViewError
 from ._view_encoding import encoding_of
 from ._view_lines import Lines
@@ -212,18 +211,15 @@ class FileView(FileRange):
 
     def find(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """The offset at which a text first occurs, or -1."""
-        found: int = _search().find(self, what, *self._range(start, stop))
-        return found
+        return _view_find.find(self, what, *self._range(start, stop))
 
     def rfind(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """The offset at which a text occurs last, or -1."""
-        found: int = _search().rfind(self, what, *self._range(start, stop))
-        return found
+        return _view_find.rfind(self, what, *self._range(start, stop))
 
     def count(self, what: Any, start: int = 0, stop: int | None = None) -> int:
         """How often a text occurs, without overlap."""
-        found: int = _search().count(self, what, *self._range(start, stop))
-        return found
+        return _view_find.count(self, what, *self._range(start, stop))
 
     def __contains__(self, what: Any) -> bool:
         """Whether a text occurs."""
@@ -239,8 +235,7 @@ class FileView(FileRange):
         As `re.finditer` over all of the text. One that reaches over lines is found if it has at
         most 1 MB.
         """
-        found: Iterator[Any] = _search().finditer(self, pattern, *self._range(start, stop))
-        return found
+        return _view_find.finditer(self, pattern, *self._range(start, stop))
 
     def findall(self, pattern: Any, start: int = 0, stop: int | None = None) -> list[Any]:
         """What matches a regular expression, as `re.findall` gives it."""
@@ -318,7 +313,3 @@ def adopt() -> None:
             continue
         if kind.__module__ in (FileView.__module__, Lines.__module__):
             value.__class__ = now
-
-
-def _search() -> Any:
-    return import_module(f"{__package__}._view_find")

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 from . import _slots
 from ._slots import FOUND
 from ._translate import Translation, literal, translate
-from ._view import FileView
-from ._view_range import LONGEST, WINDOW
+from ._view_range import LONGEST, WINDOW, FileRange
 
 HOST = 8 << 20
 """Bytes from which on the host searches; starting the program takes as long as searching some
@@ -119,7 +118,7 @@ def clean(text: Any) -> Any:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def searchable(view: FileView, data: bytes) -> Any:
+def searchable(view: FileRange, data: bytes) -> Any:
     """Bytes as what patterns are matched against: each byte that is no text is a character."""
     if view._encoding is None:
         return data
@@ -133,7 +132,7 @@ def searchable(view: FileView, data: bytes) -> Any:
 # Plain text ------------------------------------------------------------------------------------
 
 
-def find(view: FileView, what: Any, start: int, stop: int) -> int:
+def find(view: FileRange, what: Any, start: int, stop: int) -> int:
     """See `FileView.find`."""
     wanted = view.encode(what)
     if wanted is None or stop - start < len(wanted):
@@ -147,7 +146,7 @@ def find(view: FileView, what: Any, start: int, stop: int) -> int:
     return -1
 
 
-def count(view: FileView, what: Any, start: int, stop: int) -> int:
+def count(view: FileRange, what: Any, start: int, stop: int) -> int:
     """See `FileView.count`."""
     wanted = view.encode(what)
     if wanted is None:
@@ -157,7 +156,7 @@ def count(view: FileView, what: Any, start: int, stop: int) -> int:
     return sum(row.data.count(wanted) for row in _rows_with(view, wanted, start, stop))
 
 
-def rfind(view: FileView, what: Any, start: int, stop: int) -> int:
+def rfind(view: FileRange, what: Any, start: int, stop: int) -> int:
     """See `FileView.rfind`."""
     wanted = view.encode(what)
     if wanted is None or stop - start < len(wanted):
@@ -174,7 +173,7 @@ def rfind(view: FileView, what: Any, start: int, stop: int) -> int:
     return -1
 
 
-def _rows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
+def _rows_with(view: FileRange, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
     """Pieces of a range that hold some bytes, none of which lies across two pieces."""
     at = start
     if b"\n" not in wanted and _on_host(view, start, stop):
@@ -193,7 +192,7 @@ def _rows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator
     yield from _windows_with(view, wanted, at, stop)
 
 
-def _windows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
+def _windows_with(view: FileRange, wanted: bytes, start: int, stop: int) -> Iterator[Row]:
     at, length = start, max(WINDOW, 2 * len(wanted))
     while at < stop:
         data = view.read(at, min(at + length, stop))
@@ -212,7 +211,7 @@ def _windows_with(view: FileView, wanted: bytes, start: int, stop: int) -> Itera
 # Regular expressions ---------------------------------------------------------------------------
 
 
-def finditer(view: FileView, pattern: Any, start: int, stop: int) -> Iterator[Match]:
+def finditer(view: FileRange, pattern: Any, start: int, stop: int) -> Iterator[Match]:
     """See `FileView.finditer`."""
     wanted = pattern if isinstance(pattern, re.Pattern) else re.compile(pattern)
     if isinstance(wanted.pattern, bytes) != view.binary:
@@ -242,7 +241,7 @@ def finditer(view: FileView, pattern: Any, start: int, stop: int) -> Iterator[Ma
                 yield Match(match, offsets)
 
 
-def across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> Iterator[Match]:
+def across(view: FileRange, pattern: re.Pattern[Any], start: int, stop: int) -> Iterator[Match]:
     """Matches that may reach over lines: window by window.
 
     A window has `MARGIN` bytes before and after the part in which matches begin, for what a
@@ -279,7 +278,7 @@ def across(view: FileView, pattern: re.Pattern[Any], start: int, stop: int) -> I
 
 
 def lines_that_may_match(
-    view: FileView,
+    view: FileRange,
     wanted: re.Pattern[Any],
     told: Translation,
     start: int,
@@ -325,7 +324,7 @@ def _lines(data: bytes, begin: int, number: int) -> Iterator[Row]:
 
 
 def _lines_with(
-    view: FileView, data: bytes, begin: int, number: int, wanted: re.Pattern[Any]
+    view: FileRange, data: bytes, begin: int, number: int, wanted: re.Pattern[Any]
 ) -> Iterator[Row]:
     """The lines of a block with a match that does not reach over them."""
     text = searchable(view, data)
@@ -346,12 +345,12 @@ def _lines_with(
         position = end + 1
 
 
-def _on_host(view: FileView, start: int, stop: int) -> bool:
+def _on_host(view: FileRange, start: int, stop: int) -> bool:
     return stop - start >= HOST and view._encoding in (None, "utf-8")
 
 
 def _host_rows(
-    view: FileView, pattern: str, start: int, stop: int, most: int = FIRST
+    view: FileRange, pattern: str, start: int, stop: int, most: int = FIRST
 ) -> Iterator[Row]:
     """The lines that the host's search program finds.
 
