@@ -80,9 +80,9 @@ def test_lines_are_counted_from_one_and_include_the_last() -> None:
 
 def test_a_hundred_megabytes_are_searched_without_splitting_them() -> None:
     text = ("x" * 99 + "\n") * 1_000_000 + "needle"
-    began = time.perf_counter()
+    began = time.process_time()
     assert grep("needle", text)[0].line == 1_000_001
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_wrong_pattern_is_an_error_that_says_how_to_write_it() -> None:

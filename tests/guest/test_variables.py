@@ -81,8 +81,8 @@ def test_ten_thousand_names_are_compared_quickly() -> None:
     space = {f"v{i}": [i] for i in range(10_000)}
     taken = []
     for _ in range(3):  # a collection of all that the other tests made may fall into one
-        began = time.perf_counter()
+        began = time.process_time()
         assert changes(snapshot(space, {"v1"}), space) == []
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     # 20 ms is the promise; the rest is for a busy machine.
     assert min(taken) < 0.1

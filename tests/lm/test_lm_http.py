@@ -136,15 +136,15 @@ async def test_a_missing_key_is_named_before_anything_is_sent(
     assert server.requests == []
 
 
-async def test_a_thousand_calls_without_a_key_fail_fast(
+async def test_a_thousand_calls_without_a_key_are_not_tried(
     server: LocalOpenAIServer, model: LiteLLMModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     await model.load()
-    start = time.monotonic()
     results = await ask_all(model, [Request(Prompt("hello"))] * 1000, concurrency=100)
     assert {getattr(result, "kind", None) for result in results} == {"no_key"}
-    assert time.monotonic() - start < 2
+    assert {getattr(result, "calls", None) for result in results} == {0}
+    assert server.requests == []
 
 
 async def test_a_provider_with_an_interactive_login_is_refused(
