@@ -17,6 +17,7 @@ from ._choose import AGENT
 from ._keys import key_of
 from ._model import SubModel
 from ._slot import answered
+from ._stage import Stage
 from ._together import TOGETHER, Lookup
 from ._trouble import copied
 from ._types import Answer, Request, Usage
@@ -25,7 +26,7 @@ _IN_A_THREAD = 1 << 20
 """Characters from which a question is named in a thread; hashing a megabyte takes some ms."""
 
 
-class Cached:
+class Cached(Stage):
     """Asks another stage what is not known.
 
     Args:
@@ -42,7 +43,7 @@ class Cached:
         default_model: str,
         on_hit: Callable[[], Awaitable[None]],
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._cache = cache
         self._default_model = default_model
         self._on_hit = on_hit
@@ -127,8 +128,4 @@ class Cached:
         """Nothing for a known answer, else what the next stage estimates."""
         if not request.fresh and await self._cache.find(await self._key(request)) is not None:
             return Usage(cached=1)
-        return await self._inner.estimate(request)
-
-    async def aclose(self) -> None:
-        """Close the next stage."""
-        await self._inner.aclose()
+        return await super().estimate(request)
