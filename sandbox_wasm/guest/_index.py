@@ -6,11 +6,13 @@ the index is made anew. The index holds no text.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
+from ._contents import prints_of
 from ._pieces import Pieces, cut
 from ._vocabulary import Vocabulary
 from ._words import ragged, words_of
@@ -58,14 +60,16 @@ class Index:
     def __init__(self, size: int) -> None:
         self.size = size
         self.vocabulary = Vocabulary()
-        self._seen = np.zeros(0, np.int64)  # fingerprints of the texts as of the last update
+        self.seen = np.zeros(0, np.int64)  # fingerprints of the texts as of the last update
         self._prints = np.zeros(0, np.int64)  # of the units
+        self._order = np.zeros(0, np.int64)  # the units that the texts are, in their order
         self._live = np.zeros(0, np.bool_)  # units
         self._place = np.zeros((0, 3), np.int64)  # of units: text, characters and lines before it
         self._segments: list[_Segment] = []
         self._chunks = {name: np.zeros(0, np.int32) for name in _COLUMNS}
         self._alive = np.zeros(0, np.float32)  # 1 or 0 for each chunk
         self.count = self.mean = 1.0  # of the chunks that are alive, and of their words
+        self._boards: list[Array] = []
 
     @property
     def size_of_chunks(self) -> int:
@@ -82,51 +86,41 @@ class Index:
         """1 for each chunk that is part of a text, 0 for each that was."""
         return self._alive
 
-    def is_of(self, values: Sequence[Any]) -> bool:
-        """Whether these are the texts that it was updated with last, and it was with any."""
-        if not len(self._seen) or len(values) != len(self._seen):
-            return False
-        try:
-            return bool(np.array_equal(_hashes(values), self._seen))
-        except TypeError:  # what has no hash is no text
-            return False
+    def is_of(self, prints: Array) -> bool:
+        """Whether these are the fingerprints of the texts that it was updated with last."""
+        return len(prints) > 0 and np.array_equal(prints, self.seen)
 
-    def update(self, texts: Sequence[str]) -> int:
+    def update(self, texts: Sequence[str], prints: Array) -> int:
         """Index what is new or different among the texts.
+
+        Args:
+            texts: all of them.
+            prints: their fingerprints: hash and length.
 
         Returns:
             The number of characters that were read for it.
         """
-        seen = _hashes(texts)
-        if len(seen) and np.array_equal(seen, self._seen):
+        if self.is_of(prints):
             return 0
-        units, place, prints = _units(texts, _fingerprints(texts))
-        known: dict[int, list[int]] = {}
-        for number in np.flatnonzero(self._live)[::-1].tolist():
-            known.setdefault(int(self._prints[number]), []).append(number)
-        if not known or len(self._live) > 2 * len(units) + 1_000:
+        units, place, unit_prints = _units(texts, prints)
+        if not len(self._order) or len(self._live) > 2 * len(units) + 1_000:
             self.__init__(self.size)  # type: ignore[misc]
-            known = {}
-        self._live[:] = False
-        new: list[int] = []
-        for i, fingerprint in enumerate(prints.tolist()):
-            same = known.get(fingerprint)
-            if same:
-                number = same.pop()
-                self._live[number] = True
-                self._place[number] = place[i]
-            else:
-                new.append(i)
+        order = _matched(self._prints[self._order], self._order, unit_prints)
+        new = np.flatnonzero(order < 0)
         base = len(self._live)
-        self._prints = np.concatenate([self._prints, prints[new]])
+        order[new] = base + np.arange(len(new))
+        self._prints = np.concatenate([self._prints, unit_prints[new]])
         self._place = np.concatenate([self._place, place[new]])
-        self._live = np.concatenate([self._live, np.ones(len(new), np.bool_)])
-        self._add([units[i] for i in new], base)
+        self._place[order] = place
+        self._live = np.zeros(base + len(new), np.bool_)
+        self._live[order] = True
+        self._add([units[i] for i in new.tolist()], base)
         self._alive = self._live[self._chunks["unit"]].astype(np.float32)
-        self._seen = seen
+        self._order = order
+        self.seen = prints
         self.count = max(float(self._alive.sum()), 1.0)
         self.mean = max(float((self.lengths * self._alive).sum()) / self.count, 1.0)
-        return sum(len(units[i]) for i in new)
+        return sum(len(units[i]) for i in new.tolist())
 
     def _add(self, units: list[str], base: int) -> None:
         made = [self._chunks]
@@ -187,36 +181,91 @@ class Index:
                 begin, end = int(segment.offsets[at]), int(segment.offsets[at + 1])
                 yield segment.chunks[begin:end], segment.counts[begin:end]
 
+    def occurrences(self) -> Array:
+        """How often each word is in all chunks together, by its number."""
+        totals = np.zeros(len(self.vocabulary), np.int64)
+        for segment in self._segments:
+            sums = np.concatenate([[0], np.cumsum(segment.counts, dtype=np.int64)])
+            totals[segment.words] += sums[segment.offsets[1:]] - sums[segment.offsets[:-1]]
+        return totals
+
+    @contextmanager
+    def board(self) -> Iterator[Array]:
+        """A number for each chunk, all 0, for as long as it is needed; it has to be 0 again then.
+
+        The same memory serves each search: what is new each time would be written with each commit.
+        """
+        board = self._boards.pop() if self._boards else None
+        if board is None or len(board) != self.size_of_chunks:
+            board = np.zeros(self.size_of_chunks, np.float32)
+        yield board
+        self._boards.append(board)  # but not where an exception left numbers on it
+
     def texts_of(self, chunks: Array) -> Array:
         """The numbers of the texts that these chunks are in."""
         return self._place[self._chunks["unit"][chunks], 0]
 
-    def place(self, chunk: int) -> Place:
-        """Where a chunk is."""
-        unit, start, end, first, last = (int(self._chunks[n][chunk]) for n in _COLUMNS[:5])
-        text, characters, lines = self._place[unit].tolist()
-        return Place(text, characters + start, characters + end, lines + first, lines + last)
+    def begins(self, chunks: Array) -> tuple[Array, Array]:
+        """Of these chunks the numbers of their texts, and the characters before them there."""
+        unit = self._chunks["unit"][chunks]
+        return self._place[unit, 0], self._place[unit, 1] + self._chunks["start"][chunks]
+
+    def places(self, chunks: Sequence[int]) -> list[Place]:
+        """Where chunks are."""
+        at = np.array(chunks, np.intp)
+        unit, start, end, first, last = (self._chunks[name][at] for name in _COLUMNS[:5])
+        text, characters, lines = self._place[unit].T
+        columns = (text, characters + start, characters + end, lines + first, lines + last)
+        return [Place(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
 
 
-def _hashes(texts: Sequence[Any]) -> Array:
-    """The hashes of texts, which are kept in them: asking again costs next to nothing."""
-    return np.fromiter(map(hash, texts), np.int64, len(texts))
+def _matched(before: Array, numbers: Array, prints: Array) -> Array:
+    """The numbers of the units that texts are already, -1 for a text that is new.
+
+    Args:
+        before: fingerprints of the units, in the order of the texts as they were.
+        numbers: of these units.
+        prints: fingerprints of the texts as they are.
+    """
+    found = np.full(len(prints), -1, np.int64)
+    if len(before) == len(prints):
+        same = before == prints
+        here = there = np.flatnonzero(same)
+        old = new = np.flatnonzero(~same)
+    else:
+        most = min(len(before), len(prints))
+        head = _agreeing(before[:most], prints[:most])
+        tail = _agreeing(before[::-1][: most - head], prints[::-1][: most - head])
+        old = np.arange(head, len(before) - tail)
+        new = np.arange(head, len(prints) - tail)
+        there = np.delete(np.arange(len(before)), old)
+        here = np.delete(np.arange(len(prints)), new)
+    found[here] = numbers[there]
+    known: dict[int, list[int]] = {}
+    for at in old[::-1].tolist():
+        known.setdefault(int(before[at]), []).append(int(numbers[at]))
+    if known:
+        for at in new.tolist():
+            if left := known.get(int(prints[at])):
+                found[at] = left.pop()
+    return found
 
 
-def _fingerprints(texts: Sequence[str]) -> Array:
-    """A number for each text that differs when the text does, but for one case in 2**32."""
-    return _hashes(texts) << 32 ^ np.fromiter(map(len, texts), np.int64, len(texts))
+def _agreeing(one: Array, other: Array) -> int:
+    """How many entries are the same before the first that is not."""
+    apart = np.flatnonzero(one != other)
+    return int(apart[0]) if len(apart) else len(one)
 
 
-def _units(texts: Sequence[str], seen: Array) -> tuple[Sequence[str], Array, Array]:
+def _units(texts: Sequence[str], prints: Array) -> tuple[Sequence[str], Array, Array]:
     """The texts, long ones in parts; for each its place (text, characters, lines) and fingerprint.
 
     Parts end at lines, so that text put at the end of a log changes only the last one.
     """
     numbers = np.arange(len(texts), dtype=np.int64)
-    if not any(len(text) > _UNIT for text in texts):
+    if not len(prints) or int((prints & 0xFFFFFFFF).max()) <= _UNIT:
         nothing = np.zeros_like(numbers)
-        return texts, np.stack([numbers, nothing, nothing], 1), seen
+        return texts, np.stack([numbers, nothing, nothing], 1), prints
     units: list[str] = []
     place: list[tuple[int, int, int]] = []
     for number, text in enumerate(texts):
@@ -232,7 +281,7 @@ def _units(texts: Sequence[str], seen: Array) -> tuple[Sequence[str], Array, Arr
                 break
             lines += text.count("\n", begin, end)
             begin = end
-    return units, np.array(place, np.int64), _fingerprints(units)
+    return units, np.array(place, np.int64), prints_of(units)
 
 
 def _blocks(units: list[str]) -> Iterator[list[str]]:

@@ -1,20 +1,14 @@
 """`search` for guest code: the passages of a variable that a question in words is about."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ._chunk import Chunk
 from ._fit import clip
 from ._hits import Hit, Hits
-from ._index import Index, Place
-from ._kinds import base_of, table_kind, type_name
-from ._lines import as_text, is_text, plain
-from ._rank import query_words, rank
-from ._render import short
-from ._sources import name_of, namespace
-from ._view import is_view
+from ._rank import query_words
+from ._retrieve import EXAMINED, Piece, found_in
+from ._sources import name_of
 
 np: Any = import_module("numpy")
 
@@ -22,30 +16,8 @@ Embed = Callable[[list[str]], Iterable[Iterable[float]]]
 
 SIZE = 1_200
 """Bytes of a chunk: a function or a few paragraphs, short enough to be read whole (a guess)."""
-_KEPT = 4  # indexes
-_EXAMINED = 60  # chunks whose text is looked at
 _ALIKE = 50  # chunks that are ranked by `embed`
 _SHARE = 3  # hits of one text among those of many
-_DEEP = 5
-
-
-@dataclass(slots=True)
-class _Kept:
-    """An index, and what is known of the variable as it was then.
-
-    `keys` are those of a dict, `called` are they as text, `names` is an index of that; `plain` says
-    that the texts are the variable's own.
-    """
-
-    index: Index
-    plain: bool = False
-    keys: list[Any] | None = None
-    called: Sequence[Any] = ()
-    names: Index | None = None
-
-
-_kept: dict[Any, _Kept] = {}
-"""By the name of the variable, else by its identity; the one that was used last is at the end."""
 
 
 def search(
@@ -64,6 +36,12 @@ def search(
     ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage. The index is
     kept with the space, and what changed is indexed again.
 
+    The target may also be a view, or hold views. One of more than 16 MB has no index: it is read
+    through, on the host, for the lines with the words of the query that are in at most about 50,000
+    lines, and where these stand closest together are the passages. Its other words only rank them.
+    A query that has no rare word gets lines with two of its words, and passages out of a sample of
+    the view; then a note says so. `start` is in bytes there.
+
     Args:
         query: words, or a question.
         target: where to search.
@@ -81,116 +59,43 @@ def search(
         raise ValueError(f"k={k!r}, size={size!r}: k must be above 0, size 100 to 100,000")
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
-    if is_view(target):
-        raise TypeError(
-            "search reads what is in memory: give it a slice of the view, or use "
-            "grep(pattern, view)"
-        )
-    kept, texts = _index_of(target, size, *_texts(target))
-    called = kept.called or range(len(texts))
-    ranking = rank(kept.index, kept.names, query)
-    found = [
-        (kept.index.place(chunk), score)
-        for chunk, score in zip(ranking.chunks[:_EXAMINED], ranking.scores, strict=False)
-    ]
-    passages = [texts[place.text][place.start : place.end] for place, _ in found]
-    stems = ranking.words
+    pieces, ranking, called = found_in(target, query, size, k)
+    pieces, stems = pieces[:EXAMINED], ranking.words
     scores = [
-        score * _bonus(query, stems, passage)
-        for (_, score), passage in zip(found, passages, strict=True)
+        score * _bonus(query, stems, piece.text)
+        for piece, score in zip(pieces, ranking.scores, strict=False)
     ]
-    order = sorted(range(len(found)), key=lambda i: -scores[i])
+    order = sorted(range(len(pieces)), key=lambda i: -scores[i])
     if embed is not None and order:
-        order = _by_meaning(query, order[:_ALIKE], passages, embed)
-        scores = [0.0] * len(found)
+        order = _by_meaning(query, order[:_ALIKE], [piece.text for piece in pieces], embed)
+        scores = [0.0] * len(pieces)
         for at, i in enumerate(order):
             scores[i] = 1 / (1 + at)
     hits = Hits()
     hits.notes = tuple(ranking.notes)
     of = name_of(target) or ""
-    share = k if len(texts) == 1 else _SHARE
+    share = k if len(called) == 1 else _SHARE
     taken: dict[int, int] = {}
     for i in order:
-        place = found[i][0]
-        taken[place.text] = taken.get(place.text, 0) + 1
-        if taken[place.text] > share:
+        piece = pieces[i]
+        taken[piece.number] = taken.get(piece.number, 0) + 1
+        if taken[piece.number] > share:
             continue
         score = round(scores[i] / (scores[order[0]] or 1), 2)
-        hits.append(_hit(called[place.text], place, passages[i], score, stems, of))
+        hits.append(_hit(called[piece.number], piece, score, stems, of))
         if len(hits) == k:
             break
     return hits
 
 
-def _hit(where: Any, place: Place, text: str, score: float, stems: set[str], of: str) -> Hit:
-    last = place.last + 1
+def _hit(where: Any, piece: Piece, score: float, stems: set[str], of: str) -> Hit:
+    text = piece.text
+    line = piece.line()
+    last = line + text.count("\n", 0, max(len(text) - 1, 0))
     return Hit(
-        where, place.first + 1, text, place.start,
+        where, line, text, piece.start,
         end_line=last, score=score, excerpt=_telling_line(text, stems), of=of,
     )  # fmt: skip
-
-
-def _texts(target: Any) -> tuple[list[Any] | None, list[Any]]:
-    """The keys of a target, if it has any, and what is to be searched."""
-    base: Any = base_of(target)
-    if is_text(target):
-        return [""], [as_text(plain(target))]
-    if base is dict:
-        return list(dict.keys(target)), list(dict.values(target))
-    if base is list or base is tuple:
-        return None, list(base.__iter__(target))
-    kind = table_kind(target)
-    if kind == "frame":
-        columns = [target.iloc[:, i] for i in range(target.shape[1])]
-        cells = [c.astype(str).tolist() for c in columns if c.dtype.kind not in "fc"]
-        return None, [" | ".join(row) for row in zip(*cells, strict=True)]
-    if kind == "series" and target.ndim == 1:
-        return None, target.tolist()
-    raise TypeError(
-        "search wants a str, a list of str or dicts, a dict of path to str or a DataFrame, "
-        f"not {type_name(type(target))}"
-    )
-
-
-def _flat(value: Any, deep: int) -> str:
-    """The text in a value, such as that in the fields of a record."""
-    if value is None:
-        return ""
-    if is_text(value):
-        return as_text(plain(value))
-    base: Any = base_of(value)
-    if deep and base is dict:
-        return "\n".join([_flat(item, deep - 1) for item in dict.values(value)])
-    if deep and base in (list, tuple, set, frozenset):
-        return "\n".join([_flat(item, deep - 1) for item in base.__iter__(value)])
-    return short(value, 200)
-
-
-def _index_of(
-    target: Any, size: int, keys: list[Any] | None, values: list[Any]
-) -> tuple[_Kept, list[str]]:
-    """The index of a variable as of now, and its texts."""
-    variables = namespace()
-    for key in list(_kept):
-        if type(key[0]) is str and key[0] not in variables:
-            del _kept[key]
-    key = (name_of(target) or id(target), size)
-    # Not in the table while it is worked on: what is stopped halfway is no index.
-    kept = _kept.pop(key, None) or _Kept(Index(size))
-    while len(_kept) >= _KEPT:
-        del _kept[next(iter(_kept))]
-    if not (kept.plain and kept.index.is_of(values)):
-        kept.plain = set(map(type, values)) <= {str, Chunk}
-        values = values if kept.plain else [_flat(value, _DEEP) for value in values]
-        kept.index.update(values)
-    if keys != kept.keys:
-        kept.keys = keys
-        kept.called = [k if type(k) is str else short(k, 200) for k in keys or ()]
-        kept.names = Index(size) if base_of(target) is dict else None
-        if kept.names is not None:
-            kept.names.update(kept.called)
-    _kept[key] = kept
-    return kept, values
 
 
 def _bonus(query: str, stems: set[str], passage: str) -> float:

@@ -71,6 +71,11 @@ def stem(word: str) -> str:
     return word.lower()
 
 
+def beginning_of(root: str) -> str:
+    """What nearly all words of a stem begin with."""
+    return root[: max(3, len(root) - 1)][:8]
+
+
 def _plural(word: str) -> str:
     if word.endswith("sses"):
         return word[:-2]

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from ._stem import stem
+from ._stem import beginning_of, stem
 from ._words import Words, ragged
 
 np: Any = import_module("numpy")
@@ -105,17 +105,20 @@ class Vocabulary:
         root = stem(word)
         if len(root) < 3 or not root.isascii():
             return []
-        prefix = root[: max(3, len(root) - 1)][:8].encode()
-        low = int.from_bytes(prefix.ljust(8, b"\0"), "big")
-        high = int.from_bytes(prefix.ljust(8, b"\xff"), "big")
-        begin = int(np.searchsorted(self._heads, np.uint64(low)))
-        end = int(np.searchsorted(self._heads, np.uint64(high), "right"))
-        near = self._by_head[begin:end]
+        near = self.beginning_with(beginning_of(root))
         apart = np.abs(self._lengths[near] - len(word))
         near = near[apart <= 7]
         if len(near) > _STEMMED:
             near = near[np.argsort(apart[apart <= 7], kind="stable")[:_STEMMED]]
         return [number for number in near.tolist() if stem(self.text(number)) == root]
+
+    def beginning_with(self, prefix: str) -> Array:
+        """The numbers of the words that begin with up to eight ASCII letters."""
+        low = int.from_bytes(prefix.encode().ljust(8, b"\0"), "big")
+        high = int.from_bytes(prefix.encode().ljust(8, b"\xff"), "big")
+        begin = int(np.searchsorted(self._heads, np.uint64(low)))
+        end = int(np.searchsorted(self._heads, np.uint64(high), "right"))
+        return self._by_head[begin:end]
 
     def like(self, word: str) -> list[tuple[int, float]]:
         """Words spelt much like this one, each with how much, from 0 to 1."""
@@ -123,10 +126,10 @@ class Vocabulary:
         size = len(spelt) - 2
         buckets = np.unique(_buckets(spelt, np.arange(1, size + 1)))
         parts = [self._alike[self._buckets[b] : self._buckets[b + 1]] for b in buckets.tolist()]
-        counts = np.bincount(np.concatenate(parts), minlength=len(self))
-        shared = 2 * counts / (size + self._lengths)
-        near = np.flatnonzero(shared >= _SHARED)
-        near = near[np.argsort(-shared[near], kind="stable")[:_LIKE]]
+        near, counts = np.unique(np.concatenate(parts), return_counts=True)
+        shared = 2 * counts / (size + self._lengths[near])
+        order = np.argsort(-shared, kind="stable")[:_LIKE]
+        near = near[order[shared[order] >= _SHARED]]
         found = ((number, _likeness(word, self.text(number))) for number in near.tolist())
         return [(number, much) for number, much in found if much]
 

@@ -93,7 +93,7 @@ async def test_the_index_follows_every_change_and_reads_only_what_changed(agent:
         "docs = {f'f{i}.txt': f'words number{i} ' * 400 for i in range(200)}\n"
         "search('number7', docs)\n"
         "import sys\n"
-        "index = sys.modules['rlm_guest._search']._kept[('docs', 1200)].index\n"
+        "index = sys.modules['rlm_guest._indexes']._kept[('docs', 1200)].index\n"
     )
     code = (
         "docs['f7.txt'] = 'a walrus instead'; docs['new.txt'] = 'a walrus too'; del docs['f9.txt']"
@@ -114,7 +114,7 @@ async def test_the_index_follows_every_change_and_reads_only_what_changed(agent:
 async def test_text_that_grows_at_its_end_is_not_read_again_as_a_whole(agent: Agent) -> None:
     await agent.run("log = 'a quiet line of the log\\n' * 200_000\nsearch('quiet', log)")
     reply = await agent.run(
-        "import sys\nindex = sys.modules['rlm_guest._search']._kept[('log', 1200)].index\n"
+        "import sys\nindex = sys.modules['rlm_guest._indexes']._kept[('log', 1200)].index\n"
         "before = index.size_of_chunks\nlog += 'the kraken woke\\n'\n"
         "(hit,) = search('kraken', log)\n"
         "print(hit.end_line, index.size_of_chunks - before < before / 2)"
@@ -125,7 +125,7 @@ async def test_text_that_grows_at_its_end_is_not_read_again_as_a_whole(agent: Ag
 async def test_an_index_survives_a_restart_and_a_fork(agent: Agent, settings: Settings) -> None:
     await agent.run(DOCS + "search('fork', docs)")
     await agent.call("spaces", action="fork", name="copy")
-    kept = "import sys; print(len(sys.modules['rlm_guest._search']._kept))"
+    kept = "import sys; print(len(sys.modules['rlm_guest._indexes']._kept))"
     assert (await agent.run(kept, space="copy")).startswith("1")
     reply = await agent.run("del docs['doc/fork.md']; search('fork', docs)", space="copy")
     assert "0 hits" in reply
@@ -141,7 +141,7 @@ async def test_an_index_survives_a_restart_and_a_fork(agent: Agent, settings: Se
 async def test_an_index_goes_when_its_variable_does(agent: Agent) -> None:
     await agent.run(DOCS + "search('fork', docs)\ndel docs\nother = ['one', 'two']")
     assert await found(agent, "two", "other") == "[1]"
-    reply = await agent.run("import sys; print(list(sys.modules['rlm_guest._search']._kept))")
+    reply = await agent.run("import sys; print(list(sys.modules['rlm_guest._indexes']._kept))")
     assert reply.startswith("[('other', 1200)]")
 
 

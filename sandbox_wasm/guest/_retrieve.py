@@ -1,0 +1,100 @@
+"""The passages of a target that may answer a query, ranked by words, wherever they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ._contents import Contents, prints_of
+from ._index import Index
+from ._indexes import Indexed, index_of
+from ._kinds import base_of
+from ._rank import Ranking, Statistics, rank
+from ._view import is_view
+from ._view_passages import passages_of
+
+EXAMINED = 60
+"""Passages whose text is looked at."""
+_UNCUT = 1 << 24  # bytes of a chunk, where passages are not to be cut again
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A passage: the number of its text, its offset there, what it says, and its first line.
+
+    The line is asked for where it is shown: in a view it may have to be counted.
+    """
+
+    number: int
+    start: int
+    text: str
+    line: Callable[[], int]
+
+
+def found_in(
+    target: Any, query: str, size: int, enough: int
+) -> tuple[list[Piece], Ranking, Sequence[Any]]:
+    """Find passages.
+
+    Args:
+        target: of any kind that `search` takes.
+        query: words.
+        size: bytes of a passage, about.
+        enough: how many will be shown.
+
+    Returns:
+        The passages in the order of the ranking, the ranking, and what the texts are called.
+
+    Raises:
+        TypeError: the target is of no such kind.
+    """
+    kept, contents = index_of(target, size)
+    ranking = rank(kept.index, kept.names, query)
+    pieces = _in_memory(kept, contents, ranking.chunks[:EXAMINED])
+    if not contents.views:
+        return pieces, ranking, kept.called
+    parts = [Statistics(kept.index.count, kept.index.mean, ranking.within)] if pieces else []
+    notes: list[str] = []
+    for number, view in enumerate(contents.all()):
+        if not is_view(view):
+            continue
+        found = passages_of(view, query, size, enough)
+        parts.append(found.statistics)
+        notes += found.notes
+        for start, text, line in found.passages:
+            pieces.append(Piece(number, start, text, _line(view, start, line)))
+    index, names = Index(_UNCUT), Index(_UNCUT)
+    texts = [piece.text for piece in pieces]
+    index.update(texts, prints_of(texts))
+    called = [str(kept.called[piece.number]) for piece in pieces]
+    names.update(called, prints_of(called))
+    named = names if base_of(target) is dict else None
+    ranking = rank(index, named, query, _together(parts))
+    ranking.notes += notes
+    return [pieces[chunk] for chunk in ranking.chunks], ranking, kept.called
+
+
+def _in_memory(kept: Indexed, contents: Contents, chunks: list[int]) -> list[Piece]:
+    return [
+        Piece(
+            place.text,
+            place.start,
+            contents.text(place.text)[place.start : place.end],
+            lambda place=place: place.first + 1,
+        )
+        for place in kept.index.places(chunks)
+    ]
+
+
+def _line(view: Any, start: int, line: int) -> Callable[[], int]:
+    return lambda: line or view.line_at(start)
+
+
+def _together(parts: list[Statistics]) -> Statistics:
+    """What is known of several collections, taken as one."""
+    count = sum(part.count for part in parts)
+    words = {word for part in parts for word in part.within}
+    within = {word: sum(part.within.get(word, 0.0) for part in parts) for word in words}
+    mean = sum(part.mean * part.count for part in parts) / max(count, 1)
+    return Statistics(max(count, 1), max(mean, 1), within)
