@@ -15,11 +15,14 @@ from ._kept import table
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, line_count, offset_of_line, plain
 from ._path import PeekError
+from ._slots import ViewError
 from ._sources import entry_of, namespace, place_of
+from ._view import is_view
 
 _KEPT = 2_000  # characters of the cited text that are kept, should the variable go
 _CHECKED = 16 << 20  # characters of a text whose digest is compared again: about 0.1 s
 _SHOWN = 50
+_SHOWN_BYTES = 1 << 20  # of a view
 _MARK = re.compile(r"\[cite:(\d{1,6})\]")
 _TARGET = re.compile(r"\[?cite:(\d{1,6})\]?")
 
@@ -134,19 +137,22 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
     if start_line is None and isinstance(what, Hit | Chunk):
         start_line, end_line = what.line, what.end_line
     value, text = _value(name, where)
-    if start_line is not None and text is None:
+    view = value if is_view(value) else None
+    if start_line is not None and text is None and view is None:
         raise ValueError(f"{_path(name, where)} is a {type_name(type(value))}: it has no lines")
     shown_text = "" if text is None else text[:_KEPT]
-    if start_line is not None and text is not None:
+    if view is not None:
+        shown_text = as_text(view.text(0, _KEPT))
+    if start_line is not None:
         end_line = start_line if end_line is None else end_line
-        total = line_count(text)
+        total = view.line_count() if view is not None else line_count(text)
         if not (isinstance(start_line, int) and isinstance(end_line, int)):
             raise ValueError("start_line and end_line are whole numbers, counted from 1")
         if not 1 <= start_line <= end_line <= max(total, 1):
             raise ValueError(
                 f"lines {start_line}-{end_line} of {_path(name, where)}: it has lines 1 to {total}"
             )
-        shown_text = _lines(text, start_line, end_line)[:_KEPT]
+        shown_text = _lines(value if text is None else text, start_line, end_line)[:_KEPT]
     for known in _all():
         if (
             (known.variable, known.start_line, known.end_line) == (name, start_line, end_line)
@@ -214,7 +220,12 @@ def _value(name: str, where: Any) -> tuple[Any, str | None]:
     return value, as_text(plain(value)) if is_text(value) else None
 
 
-def _lines(text: str, start: int, end: int) -> str:
+def _lines(text: Any, start: int, end: int) -> str:
+    """Lines of a text or a view; of a view at most a megabyte."""
+    if is_view(text):
+        begin = text.offset_of(start)
+        part = text.text(begin, min(text.offset_of(end + 1), begin + _SHOWN_BYTES))
+        return as_text(part).removesuffix("\n")
     begin = offset_of_line(text, start)
     return text[begin : offset_of_line(text, end - start + 2, begin)].removesuffix("\n")
 
@@ -262,13 +273,16 @@ def named(target: str) -> Citation | None:
 def text_at(citation: Citation) -> tuple[str, str]:
     """What stands at a citation now, and a note when that is not what was cited."""
     try:
-        _, text = _value(citation.variable, citation.where)
-    except ValueError as error:
+        value, text = _value(citation.variable, citation.where)
+        if is_view(value):
+            text = as_text(value.text(0, _SHOWN_BYTES))
+        if text is None:
+            return citation.text, ""
+        if citation.start_line is not None and citation.end_line is not None:
+            whole = value if is_view(value) else text
+            text = _lines(whole, citation.start_line, citation.end_line)
+    except (ValueError, ViewError) as error:
         return citation.text, f"{error}; this is what was kept of it"
-    if text is None:
-        return citation.text, ""
-    if citation.start_line is not None and citation.end_line is not None:
-        text = _lines(text, citation.start_line, citation.end_line)
     if text[: len(citation.text)] != citation.text:
         return citation.text, "the variable has changed since; this is what was cited"
     return text, ""

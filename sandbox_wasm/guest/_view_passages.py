@@ -31,6 +31,7 @@ LINES, _BYTES = 50_000, 16 << 20
 """Lines that are taken over from the host, and their bytes: a second in the guest."""
 _TAKEN = 60  # passages of a view
 _LOOKED_AT = 5_000  # places where one may begin
+_AT_ONCE = 6  # words, of which the search program looks for plain text (measured, ripgrep 14)
 _TOGETHER = 3  # frequent words of which two have to be in a line
 
 
@@ -116,18 +117,20 @@ class _Search:
         for word in words:
             total += word.likely
             (rare if total <= LINES else frequent).append(word)
-        if rare and self._take(either(word.pattern for word in rare)):
-            self._complete = {word.word for word in rare}
-            self._take_like(rare)
-        elif rare:
-            frequent += rare
+        for at in range(0, len(rare), _AT_ONCE):
+            batch = rare[at : at + _AT_ONCE]
+            if self._take(either(word.pattern for word in batch)):
+                self._complete |= {word.word for word in batch}
+            else:
+                frequent += batch
+        self._take_like(sorted(self._complete))
         found = self._passages(sampled.statistics)
         if len(found.passages) < enough and len(frequent) > 1:
             self._take(several(word.pattern for word in frequent[:_TOGETHER]))
             found = self._passages(sampled.statistics)
         if len(found.passages) < enough and frequent:
             names = ", ".join(repr(word.word) for word in frequent[:5])
-            found.passages += sampled.passages
+            found.passages += sampled.passages[: enough - len(found.passages)]
             found.notes.append(
                 f"{names}: in so many lines of the view that only a part of them was looked at; "
                 "add a rarer word"
@@ -162,17 +165,17 @@ class _Search:
             self._rows[row.start] = row
         return True
 
-    def _take_like(self, words: Iterable[_Word]) -> None:
+    def _take_like(self, words: Iterable[str]) -> None:
         """Take over lines with what words that are nowhere may be misspelt for."""
         index, _ = self._index()
         terms, _ = terms_of(index, self._query, loose=False)
         here = {term.word for term in terms if term.exact}
         patterns: list[Pattern] = []
         for word in words:
-            near = nearly(word.word) if word.word not in here else None
+            near = nearly(word) if word not in here else None
             if near is not None:
                 known = self._known.index.vocabulary
-                like = [known.text(number) for number, _ in known.like(word.word)]
+                like = [known.text(number) for number, _ in known.like(word)]
                 patterns += [near, *(exactly(one, self._view.binary) for one in like)]
         if patterns:
             self._take(either(patterns))
@@ -201,7 +204,8 @@ class _Search:
             used = float(len(np.unique(at // self._size)))
             if term.word not in self._complete:
                 used = max(used, within.get(term.word, 0.0))
-            within[term.word] = used
+            if term.exact:
+                within[term.word] = used
             others = max(sampled.count - used, 0)
             rarity = float(np.log(1 + (others + 0.5) / (used + 0.5)))
             weighted.append((rarity, at, often))

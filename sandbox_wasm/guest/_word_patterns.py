@@ -42,9 +42,17 @@ def _plain(template: str) -> Pattern:
 
 
 def _begins(word: str) -> str:
-    """Where words begin: after what is none, or as a hump, whose first letter is upper case."""
-    hump = f"|[A-Za-z]{word[0].upper()}{_ANY_CASE}{word[1:]})" if word[0].isalpha() else ""
-    return f"(?:(?:{_EDGE}|_){_ANY_CASE}{word}){hump})"
+    """Where words begin: after what is none, or as a hump, whose first letter is upper case.
+
+    Letters of a word are in one of three cases: a hump inside would make it two words. These are
+    written out, because the search program looks for plain text ten times as fast.
+    """
+    edge = f"(?:{_EDGE}|_)"
+    if not word.isalpha():  # after a digit there is no hump
+        hump = f"|[A-Za-z]{word[0].upper()}{_ANY_CASE}{word[1:]})" if word[0].isalpha() else ""
+        return f"(?:{edge}{_ANY_CASE}{word}){hump})"
+    first, upper = word.capitalize(), word.upper()
+    return f"(?:{edge}(?:{word}|{first}|{upper})|[A-Za-z](?:{first}|{upper}))"
 
 
 def exactly(word: str, binary: bool) -> Pattern:

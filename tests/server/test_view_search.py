@@ -75,3 +75,107 @@ async def test_a_view_gives_the_best_hit_that_its_text_gives(
         found, expected, *rest = ast.literal_eval(value)
         assert found == expected and found, (query, value)
         assert rest == [True, True, 1.0], (query, value)
+
+
+async def test_a_hit_in_a_view_can_be_cited_and_looked_at(agent: Agent, work: Path) -> None:
+    write(work / "app.log", 18)
+    await load(agent, "app.log")
+    reply = await agent.run("hit = search('zeppelin', log, k=1)[0]; mark = cite(hit); mark")
+    place = f"{work / 'app.log'}:"
+    assert place.rpartition("/")[2] in reply
+    reply = await agent.call("peek", target="cite:1")
+    assert PLANTED[0.2] in reply.text
+    reply = await agent.run(
+        "hit.of, hit.where, PLANTED in log.lines[hit.line - 1:hit.end_line]".replace(
+            "PLANTED", repr(PLANTED[0.2])
+        )
+    )
+    assert "=> ('log', '', True)" in reply
+    reply = await agent.run("cite(grep('quagga', log)[0]); evidence()")
+    assert "the quagga drank" in reply
+    assert "it has lines 1 to" in await agent.fails("exec_code", code="cite('log', 10**9)")
+
+
+async def test_hits_at_the_ends_of_a_view_and_of_its_lines(agent: Agent, work: Path) -> None:
+    with (work / "long.log").open("w", encoding="utf-8") as file:
+        file.write("axolotl\n" + "filler words of a log\n" * 900_000)
+        file.write("x " * 200_000 + "pangolin é " + "y " * 200_000 + "\n\nokapi")
+    await load(agent, "long.log", "long")
+    reply = await agent.run(
+        "a, b, c = (search(word, long)[0] for word in ('axolotl', 'pangolin', 'okapi'))\n"
+        "[(h.line, 'axolotl' in h.text, 'pangolin é' in h.text, h.text.endswith('okapi'), "
+        "len(h.text) < 4000, long[h.start:h.start + len(h.text.encode())] == h.text) "
+        "for h in (a, b, c)]"
+    )
+    assert "(1, True, False, False, True, True)" in reply
+    assert "(900002, False, True, False, True, True)" in reply
+    assert "False, False, True, True, True)" in reply
+
+
+async def test_frequent_words_give_lines_with_two_of_them_and_a_note(
+    agent: Agent, work: Path
+) -> None:
+    numbers = random.Random(5)
+    with (work / "busy.log").open("w") as file:
+        for number in range(600_000):
+            word = numbers.choice(("error on the disk", "warning about memory", "all is fine here"))
+            both = " a disk warning" if number == 234_567 else ""
+            file.write(f"{number} node {numbers.randrange(900)} says {word}{both}\n")
+    await load(agent, "busy.log", "busy")
+    reply = await agent.run("hits = search('disk warning', busy); hits")
+    assert "only a part of them was looked at" in reply
+    assert "=> (10, True)" in await agent.run(
+        "len(hits), any('disk warning' in h.text for h in hits)"
+    )
+    reply = await agent.run("search('error', busy)")
+    assert "10 hits; 'error': in so many lines" in reply
+    # A rare word finds its passage, whatever else is asked.
+    reply = await agent.run("lines(busy, 234568), search('node error 234567', busy)[0].text")
+    assert "234567 node" in reply.partition("=> ")[2]
+
+
+async def test_no_match_and_words_that_only_look_alike(agent: Agent, work: Path) -> None:
+    write(work / "app.log", 18)
+    await load(agent, "app.log")
+    assert "0 hits" in await agent.run("search('xylophone', log)")
+    reply = await agent.run("search('zepelin', log)")
+    assert "no 'zepelin'; like it: zeppelin" in reply and "zeppelin landed" in reply
+    assert "use grep" in await agent.fails("exec_code", code="search('+', log)")
+    await load(agent, "app.log", "raw", "bytes")
+    (work / "empty.log").write_text("")
+    await load(agent, "empty.log", "empty")
+    assert "0 hits" in await agent.run("search('walrus', empty)")
+
+
+async def test_views_among_texts_are_ranked_with_them(agent: Agent, work: Path) -> None:
+    write(work / "app.log", 18)
+    await load(agent, "app.log")
+    await agent.run(
+        "docs = {'notes.md': 'What the zeppelin did is told in the log.', 'app.log': log,\n"
+        "        'other.md': 'Nothing of interest: a disk, a server.'}\n"
+        "parts = log.parts(3)"
+    )
+    reply = await agent.run("[(h.where, h.of) for h in search('zeppelin landed', docs)]")
+    assert "[('app.log', 'docs'), ('notes.md', 'docs')]" in reply
+    reply = await agent.run(
+        "[h.where for h in search('quagga', parts)], cite(search('disk', docs)[0])"
+    )
+    assert "=> ([2], " in reply
+    reply = await agent.run("search('kraken', parts[1])[0].text in parts[1]")
+    assert "=> True" in reply
+    assert "=> ['notes.md', 'app.log']" in await agent.run(
+        "docs['notes.md'] = 'The zeppelin landed. Once more the zeppelin landed.'\n"
+        "[h.where for h in search('the zeppelin landed', docs)][:2]"
+    )
+
+
+async def test_a_view_whose_file_changed_says_so(agent: Agent, work: Path) -> None:
+    write(work / "app.log", 18)
+    await load(agent, "app.log")
+    assert "1 hit" in await agent.run("search('zeppelin', log)")
+    write(work / "app.log", 17, {0.5: "An ostrich instead of it."})
+    assert "ViewChangedError: 'app.log'" in await agent.fails(
+        "exec_code", code="search('zeppelin', log)"
+    )
+    reply = await agent.run("log.refresh(); search('zeppelin', log), search('ostriches', log)")
+    assert "An ostrich instead" in reply
