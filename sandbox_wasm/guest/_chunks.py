@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _outline
+from ._boundaries import boundary, end_of_tokens, following, headings, rows_of
 from ._chunk import Chunk, Span
 from ._find import documents
-from ._kinds import base_of
+from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, plain
+from ._render import short
 from ._sources import name_of
-from ._tokens import tokens
 from ._view import is_view
+from ._view_chunks import ViewChunks
 
 KINDS = ("lines", "paragraphs", "headings", "functions", "tokens", "chars")
-_FENCE = re.compile(r" {0,3}(```+|~~~+)")
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$")
-_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
-_PLAIN = re.compile(r"[^\s|>#*+=-]")  # the begin of a line that an underline makes a heading
 _ATTACHED = re.compile(r"\s*(#|//|/\*|\*|--|@|\[\w)")
 
 
@@ -40,7 +38,7 @@ def chunks(
     overlap: int = 0,
     by: str = "lines",
     language: str | None = None,
-) -> list[Chunk]:
+) -> list[Chunk] | ViewChunks:
     """Cut a text into pieces of at most `size` characters that know their place.
 
     A piece is a `str` with `where`, `line`, `end_line`, `spans` and `heading`; `cite()` takes it.
@@ -54,8 +52,12 @@ def chunks(
       class of code, and one for what is between them. Each text of a dict or list is cut by
       itself. A longer one is cut inside, at blank lines.
 
+    The pieces of a view are cut when they are asked for: the result is indexed, sliced and gone
+    through as a list is, holds no text, and `size` and `start` are in bytes. By functions a view
+    cannot be cut.
+
     Args:
-        target: a text, a list of str or a dict of path to str.
+        target: a text, a view, a list of str or a dict of path to str.
         size: the most characters of a piece, or tokens.
         overlap: how many of the characters before are repeated; not by headings or functions.
         by: where to cut.
@@ -65,9 +67,9 @@ def chunks(
         raise ValueError(f"by={by!r}: use {', '.join(map(repr, KINDS))}")
     if size < 1 or not 0 <= overlap < size:
         raise ValueError(f"size={size}, overlap={overlap}: size must be above overlap, both >= 0")
-    if is_view(target):
-        raise TypeError("a view is too large for a list of chunks: use view.parts(n), or a slice")
     of = name_of(target) or ""
+    if is_view(target):
+        return ViewChunks(target, size, overlap, by, of)
     if by in ("headings", "functions"):
         if overlap:
             raise ValueError(f"overlap={overlap}: pieces by {by} do not overlap; leave it out")
@@ -75,6 +77,13 @@ def chunks(
     text, parts = _laid_together(target)
     ends = _by_tokens(text, size, overlap) if by == "tokens" else _by_size(text, size, overlap, by)
     return list(_placed(text, ends, parts, of))
+
+
+def _text_of(where: str | int, body: Any) -> str:
+    if is_text(body):
+        return as_text(plain(body))
+    what = "a view: cut it by itself" if is_view(body) else f"{type_name(type(body))}, no text"
+    raise TypeError(f"the value at {short(where, 80)} is {what}")
 
 
 def _laid_together(target: Any) -> tuple[str, list[_Part]]:
@@ -86,7 +95,7 @@ def _laid_together(target: Any) -> tuple[str, list[_Part]]:
     begin = before = 0
     head = base_of(target) is dict
     for where, body in documents(target):
-        text = as_text(plain(body))
+        text = _text_of(where, body)
         if head:
             title = f"=== {where} ===\n"
             pieces.append(title + text)
@@ -116,21 +125,21 @@ def _placed(
         while at and parts[at].start > begin:
             at -= 1
         spans: list[Span] = []
-        following, line = at, number
+        next_part, line = at, number
         position = begin
         while True:
-            part = parts[following]
-            stop = parts[following + 1].start - 1 if following + 1 < len(parts) else len(text)
+            part = parts[next_part]
+            stop = parts[next_part + 1].start - 1 if next_part + 1 < len(parts) else len(text)
             last = min(end, stop)
             newlines = text.count("\n", position, max(last - 1, position))
             first = line - part.before + part.line
             if last > position or not spans:
                 spans.append(Span(part.where, max(first, 1), max(first + newlines, 1)))
-            if end <= stop + 1 or following + 1 == len(parts):
+            if end <= stop + 1 or next_part + 1 == len(parts):
                 break
-            following += 1
+            next_part += 1
             position = stop + 1
-            line = parts[following].before
+            line = parts[next_part].before
         yield Chunk(text[begin:end], tuple(spans), begin, of=of)
 
 
@@ -139,51 +148,34 @@ def _by_size(text: str, size: int, overlap: int, by: str) -> Iterator[tuple[int,
     while begin < len(text):
         end = min(begin + size, len(text))
         if end < len(text) and by != "chars":
-            end = _boundary(text, begin + overlap, end, by)
+            end = boundary(text, begin + overlap, end, by)
         yield begin, end
         if end == len(text):
             break
-        begin = _following(text, begin, end, overlap, by != "chars")
+        begin = following(text, begin, end, overlap, by != "chars")
 
 
 def _by_tokens(text: str, size: int, overlap: int) -> Iterator[tuple[int, int]]:
     begin = 0
     while begin < len(text):
-        end = min(begin + 4 * size, len(text))
-        while (count := tokens(text[begin:end])) > size and end > begin + 1:
-            end = max(begin + 1, begin + (end - begin) * size // (count + 1))
+        end = end_of_tokens(text, begin, size)
         repeated = min((end - begin) * overlap // size, end - begin - 1)
         if end < len(text):
-            end = _boundary(text, begin + repeated, end, "lines")
+            end = boundary(text, begin + repeated, end, "lines")
         yield begin, end
         if end == len(text):
             break
-        begin = _following(text, begin, end, repeated, True)
-
-
-def _following(text: str, begin: int, end: int, overlap: int, aligned: bool) -> int:
-    following = max(end - overlap, begin + 1)
-    if overlap and aligned:
-        # Begin at a line, unless the overlap holds no whole one.
-        line = text.find("\n", following - 1, end - 1) + 1
-        following = line or following
-    return following
-
-
-def _boundary(text: str, begin: int, end: int, by: str) -> int:
-    for mark in ("\n\n", "\n") if by == "paragraphs" else ("\n",):
-        found = text.rfind(mark, begin, end)
-        if found >= 0:
-            return found + len(mark)
-    return end
+        begin = following(text, begin, end, repeated, True)
 
 
 def _structured(target: Any, size: int, by: str, language: str | None, of: str) -> Iterator[Chunk]:
-    texts = [(where, as_text(plain(body))) for where, body in documents(target)]
+    texts = [(where, _text_of(where, body)) for where, body in documents(target)]
     if by == "functions":
         outlines = _outline.outlines([(where, text, language) for where, text in texts])
     for at, (where, text) in enumerate(texts):
-        marks = _headings(text) if by == "headings" else _functions(text, outlines[at], size)
+        marks = (
+            headings(rows_of(text)) if by == "headings" else _functions(text, outlines[at], size)
+        )
         number = 1
         for begin, end, title in _sections(text, marks):
             section = text[begin:end]
@@ -201,28 +193,6 @@ def _sections(text: str, marks: list[tuple[int, str]]) -> Iterator[tuple[int, in
         end = places[at + 1][0] if at + 1 < len(places) else len(text)
         if end > begin:
             yield begin, end, title
-
-
-def _headings(text: str) -> list[tuple[int, str]]:
-    """Where the sections of Markdown begin, with their headings."""
-    found: list[tuple[int, str]] = []
-    fence = ""
-    begin, before = 0, (0, "")
-    for line in text.split("\n"):
-        bare = line.removesuffix("\r")
-        mark = _FENCE.match(bare)
-        if fence:
-            if mark and mark[1].startswith(fence) and not bare.strip().strip(fence[0]):
-                fence = ""
-        elif mark:
-            fence = mark[1]
-        elif heading := _HEADING.match(bare):
-            found.append((begin, heading[1]))
-        elif _UNDERLINE.match(bare) and _PLAIN.match(before[1]):
-            found.append((before[0], before[1].strip()))
-        before = (begin, bare)
-        begin += len(line) + 1
-    return found
 
 
 def _functions(text: str, found: list[_outline.Definition], size: int) -> list[tuple[int, str]]:

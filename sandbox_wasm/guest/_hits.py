@@ -1,5 +1,6 @@
 """What `grep` and `search` find: lines or passages with their places, and the list of them."""
 
+import sys
 from dataclasses import dataclass, field
 from typing import SupportsIndex, TypeVar, overload
 
@@ -10,6 +11,7 @@ _ROOM = 300  # characters of a hit when shown
 
 
 _T = TypeVar("_T", bound=type)
+_Item = TypeVar("_Item")
 _shown: set[type] = set()
 
 
@@ -22,6 +24,18 @@ def shown(kind: _T) -> _T:
 def is_shown(kind: type) -> bool:
     """Whether this is a class whose values are shown by its own repr."""
     return type(kind) is type and kind in _shown  # a metaclass could define __hash__
+
+
+def rest_of(value: list[_Item], count: int) -> str:
+    """The row below the first items of a list that is shown: how many more there are, and where.
+
+    The list is called by the variable that holds it; the last value of an execution is `_`.
+    """
+    variables = sys.modules["__main__"].__dict__
+    names = [n for n, held in list(variables.items()) if held is value and type(n) is str]
+    name = next((n for n in names if n[:1] != "_"), "_" if "_" in names else "")
+    call = f"{name}[{count}:]" if name else f"keep it in a variable, as in x, then x[{count}:]"
+    return f"... {len(value) - count:,} more: {call}"
 
 
 @shown
@@ -98,7 +112,7 @@ class Hits(list[Hit]):
         total = "; ".join([total, *map(escape, self.notes)])
         shown = [str(hit) for hit in list(self)[:_SHOWN]]
         if len(self) > len(shown):
-            shown.append(f"... {len(self) - len(shown):,} more: hits[{len(shown)}:]")
+            shown.append(rest_of(self, len(shown)))
         return "\n".join([total, *shown])
 
     __str__ = __repr__

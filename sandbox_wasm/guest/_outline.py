@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsIndex, overload
 
 from ._fit import clip, escape, plural
-from ._hits import shown
+from ._hits import rest_of, shown
 from ._kinds import type_name
 from ._lines import as_text, is_text, plain
 
@@ -109,7 +109,7 @@ class Outline(list[Definition]):
                 clip(escape(f"{indent}{one.line}-{one.end_line} {kind}{one.signature}"), 160)
             )
         if len(self) > _SHOWN:
-            rows.append(f"... {len(self) - _SHOWN:,} more: outline[{_SHOWN}:]")
+            rows.append(rest_of(self, _SHOWN))
         return "\n".join(rows)
 
     __str__ = __repr__

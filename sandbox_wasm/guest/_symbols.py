@@ -5,24 +5,54 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from importlib import import_module
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from ._find import documents
 from ._fit import clip, escape, plural
-from ._hits import Hit, Hits
+from ._hits import Hit, Hits, rest_of, shown
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, plain
 from ._outline import Definition, Parsed, language_of, parse
 from ._sources import name_of
 
 _LINE = 2_000
+_SHOWN, _ROW = 50, 200  # definitions of a list that are shown, and the characters of each
+
+
+@shown
+class Definitions(list[Definition]):
+    """The definitions of a folder. Called with a name, those of that name."""
+
+    def __call__(self, name: str) -> Definitions:
+        """The definitions of a name, or of one in another as in `Store.get`."""
+        return Definitions([one for one in self if name in (one.name, one.path)])
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Definition: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Definitions: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Definition | Definitions:
+        """A definition, or for a slice a list that shows itself in the same way."""
+        if isinstance(index, slice):
+            return Definitions(super().__getitem__(index))
+        return super().__getitem__(index)
+
+    def __repr__(self) -> str:
+        """The first 50, and how many there are."""
+        rows = [plural(len(self), "definition")]
+        rows += [clip(repr(one), _ROW) for one in list(self)[:_SHOWN]]
+        if len(self) > _SHOWN:
+            rows.append(rest_of(self, _SHOWN))
+        return "\n".join(rows)
+
+    __str__ = __repr__
 
 
 class Symbols:
     """The definitions of a folder, and where its names are used.
 
     Attributes:
-        definitions: all of them, file after file.
+        definitions: all of them, file after file; `definitions(name)` are those of a name.
         files: how many files of which language were read.
         skipped: how many were not, by reason.
     """
@@ -30,7 +60,7 @@ class Symbols:
     def __init__(
         self, texts: dict[str | int, str], parsed: dict[str | int, Parsed], of: str
     ) -> None:
-        self.definitions: list[Definition] = []
+        self.definitions = Definitions()
         self.files: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self._texts = texts
@@ -56,9 +86,9 @@ class Symbols:
                 (file, numbers[at + 1], numbers[at + 2], base + around if around >= 0 else -1)
             )
 
-    def find(self, name: str) -> list[Definition]:
+    def find(self, name: str) -> Definitions:
         """The definitions of a name, or of one in another as in `Store.get`."""
-        return [one for one in self.definitions if name in (one.name, one.path)]
+        return self.definitions(name)
 
     def references(self, name: str, max_hits: int = 1000) -> Hits:
         """The lines that use a name, calls among them, as a list of `Hit`; definitions are not.

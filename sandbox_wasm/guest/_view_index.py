@@ -15,6 +15,7 @@ from . import _slots
 from ._contents import prints_of
 from ._index import Index
 from ._view import FileView
+from ._view_bytes import text_of
 
 np: Any = import_module("numpy")
 
@@ -115,17 +116,3 @@ def _samples(view: FileView) -> Iterator[tuple[int, bytes]]:
         begin, end = (begin, end) if begin < end else (0, len(data))
         yield at + begin, data[begin:end]
         _slots.wipe(data)
-
-
-def text_of(view: FileView, data: bytes) -> str:
-    """Bytes of a view as text of which `width` knows the bytes."""
-    if view._encoding in (None, "utf-8"):
-        return data.decode("utf-8", "surrogateescape")
-    return data.decode(view._encoding, "replace")
-
-
-def width(view: FileView, text: str) -> int:
-    """The bytes that a text has in a view."""
-    if text.isascii() or view._encoding not in (None, "utf-8"):
-        return len(text)
-    return len(text.encode("utf-8", "surrogateescape"))

@@ -19,8 +19,9 @@ from ._lines import as_text
 from ._rank import K1, Statistics, occurrences, query_words, rank, terms_of
 from ._stem import beginning_of, stem
 from ._view import FileView
+from ._view_bytes import text_of, width
 from ._view_find import Row, clean, lines_that_may_match
-from ._view_index import PIECE, ViewIndex, text_of, view_index, width
+from ._view_index import PIECE, ViewIndex, view_index
 from ._word_patterns import Pattern, either, exactly, nearly, several, with_stem
 
 np: Any = import_module("numpy")

@@ -43,7 +43,10 @@ def test_the_number_of_hits_is_bounded_and_the_list_says_so() -> None:
     assert len(hits) == 30 and not hits.complete
     shown = repr(hits).split("\n")
     assert shown[0] == "first 30 hits (there are more: raise max_hits)"
-    assert shown[20] == "20: x" and shown[21] == "... 10 more: hits[20:]"
+    assert (
+        shown[20] == "20: x"
+        and shown[21] == "... 10 more: keep it in a variable, as in x, then x[20:]"
+    )
     assert grep("x", "x\n" * 30, max_hits=30).complete
 
 

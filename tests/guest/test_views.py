@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import pickle
 import random
 import re
 import struct
@@ -16,6 +17,7 @@ import pytest
 
 from rlm_mcp.space import search_program
 from sandbox_wasm.guest import _slots, _view, _view_find, _view_range
+from sandbox_wasm.guest._chunks import chunks
 from sandbox_wasm.guest._find import grep, lines
 from sandbox_wasm.guest._slots import ViewChangedError, ViewError
 from sandbox_wasm.guest._translate import translate
@@ -388,3 +390,50 @@ def test_what_the_host_refuses_is_raised(host: Host, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_slots, "_answer", lambda op, **_: {"refused": "no such view"})
     with pytest.raises(ViewError, match="no such view"):
         view[:1]
+
+
+MARKDOWN = (
+    "intro\n\n# One\ntext\n\n```\n# none\n```\nTwo\n===\n" + "more of it\n\n" * 40 + "## Three\nend"
+)
+ROWS = (
+    "".join(f"row {i} of a text\n" + ("\n" if i % 9 == 0 else "") for i in range(400)) + "x" * 700
+)
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 40])
+@pytest.mark.parametrize("by", ["lines", "paragraphs", "chars", "tokens", "headings"])
+def test_the_pieces_of_a_view_are_those_of_its_text(host: Host, by: str, overlap: int) -> None:
+    for text in (MARKDOWN, ROWS, "", "\n", "one\n", "x" * 1_000):
+        if by == "headings" and overlap:
+            with pytest.raises(ValueError, match="do not overlap"):
+                chunks(made(host, text), 50, overlap, by)
+            continue
+        view = made(host, text)
+        expected = list(chunks(text, 120, overlap, by))
+        pieces = chunks(view, 120, overlap, by)
+        assert list(pieces) == expected and len(pieces) == len(expected), text
+        for found in (pieces, [pieces[i] for i in range(len(pieces))], pieces[:], pieces[0:1]):
+            for one, other in zip(found, expected, strict=False):
+                assert (one, one.start, one.heading) == (other, other.start, other.heading)
+                assert one.spans == other.spans
+
+
+def test_the_pieces_of_a_view_are_cut_when_they_are_asked_for(host: Host) -> None:
+    view = made(host, "".join(f"línea {i}\n" for i in range(20_000)))
+    pieces = chunks(view, 1_000)
+    assert "index, slice or go through them" in repr(pieces)
+    assert pieces[1].startswith("línea") and pieces[1].line == pieces[0].end_line + 1
+    assert view[pieces[1].start :].startswith(pieces[1])
+    assert sum(len(part) for part in pickle.dumps(pieces).split()) < 2_000, "nothing else is cut"
+    assert "".join(pieces) == view[:] and all(len(p.encode()) <= 1_000 for p in pieces)
+    assert pieces[-1].end_line == 20_000 and [p.line for p in pieces[-2:]] == [
+        pieces[-2].line,
+        pieces[-1].line,
+    ]
+    assert [len(p) for p in chunks(made(host, "日本語"), 1)] == [1, 1, 1]
+    with pytest.raises(IndexError, match="out of range"):
+        pieces[10**6]
+    with pytest.raises(ValueError, match="parses a text as a whole"):
+        chunks(view, by="functions")
+    with pytest.raises(TypeError, match="the value at 'a' is a view: cut it by itself"):
+        chunks({"a": view})

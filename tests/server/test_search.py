@@ -192,3 +192,34 @@ async def test_one_document_does_not_take_all_the_places(agent: Agent) -> None:
         "hits = search('herons', docs); print({h.where for h in hits}, len(hits))"
     )
     assert "short.md" in reply and "long.md" in reply and " 4" in reply
+
+
+async def test_what_is_not_shown_of_a_result_is_under_the_name_that_it_says(agent: Agent) -> None:
+    await agent.run("text = 'a heron\\n' * 30\ndocs = [f'heron {i}' for i in range(40)]")
+    assert "... 10 more: _[20:]" in await agent.run("grep('heron', text)")
+    assert (await agent.run("_[20:]")).startswith("=> 10 hits\n21: a heron")
+    assert "... 10 more: found[20:]" in await agent.run("found = grep('heron', text); found")
+    reply = await agent.run("print(search('heron', docs, k=30))")
+    assert "... 10 more: keep it in a variable, as in x, then x[20:]" in reply
+
+
+async def test_texts_that_python_keeps_in_odd_ways_are_seen_to_change(agent: Agent) -> None:
+    await agent.run(
+        "docs = {'a': 'x', 1: 'the walrus', ('b', 2): 'a heron', 'gone': 'an okapi'}\n"
+        "del docs['gone']\n"
+        "class Names(dict): pass\n"
+        "other = Names({f'k{i}': f'text {i}' for i in range(50)})"
+    )
+    assert await found(agent, "heron") == "[\"('b', 2)\"]"
+    await agent.run(
+        "docs[1], docs['a'] = docs['a'], docs[1]; docs['b'] = 'é'; docs['c'] = 'walrus'"
+    )
+    assert sorted(await found(agent, "walrus")) == sorted("['a', 'c']")
+    assert await found(agent, "é") == "['b']"
+    assert await found(agent, "49", "other") == "['k49']"
+    await agent.run("del other['k48']; other['k48'] = other.pop('k49'); other['new'] = 'y'")
+    assert await found(agent, "49", "other") == "['k48']"
+    await agent.run("rows = ['a', 'b', 'a heron']; search('heron', rows); rows.insert(0, 'c')")
+    assert await found(agent, "heron", "rows") == "[3]"
+    await agent.run("rows[3] = ['a', 'heron', 5]; rows[0] = None")
+    assert await found(agent, "heron", "rows") == "[3]"

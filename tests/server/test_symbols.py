@@ -55,6 +55,7 @@ async def test_definitions_and_calls_are_found_in_every_language(agent: Agent) -
 
 async def test_definitions_know_their_lines_and_what_they_are_in(agent: Agent) -> None:
     await agent.run(f"code = {SOURCES!r}\nfound = symbols(code)")
+    assert "=> True" in await agent.run("found.definitions('load') == found.find('load') != []")
     reply = await agent.run("found.find('Store.get')[:1]")
     assert "a.py:2-3 method def get(self, key): in Store" in reply
     reply = await agent.run("found.references('key')")
