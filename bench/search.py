@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 from rlm_mcp.space import Limits, Space
@@ -44,6 +45,13 @@ for i in range({count}):
         asked = asked[:-1] + "x"
     begin = time.perf_counter(); search(asked, docs); times.append(time.perf_counter() - begin)
 print(*times)
+"""
+ONE = """
+i = {number}
+asked = " ".join(words[rng.integers(3, 20_000, 1 + i % 5)])
+if i % 4 == 3:
+    asked = asked[:-1] + "x"
+begin = time.perf_counter(); found = search(asked, docs); print(time.perf_counter() - begin)
 """
 UPDATE = """
 docs[77] = "something else"
@@ -91,6 +99,16 @@ async def searches(report: Report, host: Host) -> None:
         f"p50 {ms(median(times))}, p95 {ms(percentile(times, 0.95))}",
         reach="under 30 ms", ok=median(times) < 0.03,
     )  # fmt: skip
+    inside, whole = [], []
+    for number in range(report.pick(10, 30)):
+        await space.settled()
+        begin = time.perf_counter()
+        inside.append(float(await printed(space, ONE.format(number=number))))
+        whole.append(time.perf_counter() - begin)
+    report.row(
+        "the same, each in an execution of its own, after the commit of the one before",
+        f"p50 {ms(median(inside))}; with the execution around it {ms(median(whole))}",
+    )
     update = float((await printed(space, UPDATE)).strip())
     report.row(f"`search` after one of {chunks:,} texts has changed", ms(update))
     await host.delete(space)

@@ -1,5 +1,5 @@
-"""Views: a 10 GB log opened, searched against ripgrep, and read by line; and a folder of 50,000
-files into a variable, against `git ls-files` and native reading.
+"""Views: a 10 GB log opened, searched by pattern and by words, and read by line and by piece; and a
+folder of 50,000 files into a variable, against `git ls-files` and native reading.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ async def views(report: Report, client: Client, log: Path) -> None:
     )  # fmt: skip
     await grep(report, client, log, "a rare literal", NEEDLE, 1)
     await grep(report, client, log, "a regular expression with 10,000 hits", PATTERN, HITS)
+    await search(report, client, log)
 
 
 async def grep(
@@ -136,6 +137,28 @@ async def grep(
             spread(ours), baseline=f"{spread(theirs)} (ripgrep, 1 thread)", ratio=ratio,
             reach="at most 1.5x", ok=ratio <= 1.5,
         )  # fmt: skip
+
+
+async def search(report: Report, client: Client, log: Path) -> None:
+    """Queries over a view; the first one makes its index, which the others find made."""
+    first = await timed(_run(client, "search('gateway', log)"))
+    report.row("the first `search` of it, which takes samples of it and finds nothing", ms(first))
+    native = native_grep(f"(?i){NEEDLE}|error", log)
+    for what, query in (
+        ("rare words", f"{NEEDLE} error"),
+        ("a rare word, misspelt", "nedle"),
+        ("words of every line", "request status user"),
+    ):
+        code = f"search({query!r}, log)"
+        took = [await timed(_run(client, code)) for _ in range(3)]
+        baseline = f"{ms(native)} (ripgrep for these words)" if what == "rare words" else ""
+        report.row(f"`search` for {what}", spread(took), baseline=baseline)
+    cut = await timed(_run(client, "chunks(log, 1_000_000)[:100][-1].line"))
+    report.row("its first hundred pieces of 1 MB by `chunks`", ms(cut))
+
+
+async def _run(client: Client, code: str) -> None:
+    await call(client, "exec_code", code=code, timeout_s=600)
 
 
 async def execute(client: Client, code: str, value: int) -> None:

@@ -17,7 +17,7 @@ from ._lines import as_text, is_text, line_count, offset_of_line, plain
 from ._path import PeekError
 from ._slots import ViewError
 from ._sources import entry_of, namespace, place_of
-from ._view import is_view
+from ._view import FileView, is_view
 
 _KEPT = 2_000  # characters of the cited text that are kept, should the variable go
 _CHECKED = 16 << 20  # characters of a text whose digest is compared again: about 0.1 s
@@ -220,12 +220,12 @@ def _value(name: str, where: Any) -> tuple[Any, str | None]:
     return value, as_text(plain(value)) if is_text(value) else None
 
 
-def _lines(text: Any, start: int, end: int) -> str:
+def _lines(text: str | FileView, start: int, end: int) -> str:
     """Lines of a text or a view; of a view at most a megabyte."""
-    if is_view(text):
+    if isinstance(text, FileView):
         begin = text.offset_of(start)
-        part = text.text(begin, min(text.offset_of(end + 1), begin + _SHOWN_BYTES))
-        return as_text(part).removesuffix("\n")
+        part = as_text(text.text(begin, min(text.offset_of(end + 1), begin + _SHOWN_BYTES)))
+        return part.removesuffix("\n")
     begin = offset_of_line(text, start)
     return text[begin : offset_of_line(text, end - start + 2, begin)].removesuffix("\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ._index import Index
 from ._indexes import Indexed, index_of
 from ._kinds import base_of
 from ._rank import Ranking, Statistics, rank
-from ._view import is_view
+from ._view import FileView, is_view
 from ._view_passages import passages_of
 
 EXAMINED = 60
@@ -21,15 +21,25 @@ _UNCUT = 1 << 24  # bytes of a chunk, where passages are not to be cut again
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A passage: the number of its text, its offset there, what it says, and its first line.
+    """A passage of a text or a view.
 
-    The line is asked for where it is shown: in a view it may have to be counted.
+    Args:
+        number: of the text among those of the target.
+        start: its offset there.
+        text: what it says.
+        line: its first one; 0 where it has to be counted.
+        view: that it is of, if it is of one.
     """
 
     number: int
     start: int
     text: str
-    line: Callable[[], int]
+    line: int
+    view: FileView | None = None
+
+    def first_line(self) -> int:
+        """Its first line, counted where it has to be."""
+        return self.line or (1 if self.view is None else self.view.line_at(self.start))
 
 
 def found_in(
@@ -63,7 +73,7 @@ def found_in(
         parts.append(found.statistics)
         notes += found.notes
         for start, text, line in found.passages:
-            pieces.append(Piece(number, start, text, _line(view, start, line)))
+            pieces.append(Piece(number, start, text, line, view))
     index, names = Index(_UNCUT), Index(_UNCUT)
     texts = [piece.text for piece in pieces]
     index.update(texts, prints_of(texts))
@@ -77,18 +87,9 @@ def found_in(
 
 def _in_memory(kept: Indexed, contents: Contents, chunks: list[int]) -> list[Piece]:
     return [
-        Piece(
-            place.text,
-            place.start,
-            contents.text(place.text)[place.start : place.end],
-            lambda place=place: place.first + 1,
-        )
-        for place in kept.index.places(chunks)
+        Piece(p.text, p.start, contents.text(p.text)[p.start : p.end], p.first + 1)
+        for p in kept.index.places(chunks)
     ]
-
-
-def _line(view: Any, start: int, line: int) -> Callable[[], int]:
-    return lambda: line or view.line_at(start)
 
 
 def _together(parts: list[Statistics]) -> Statistics:

@@ -90,7 +90,7 @@ def search(
 
 def _hit(where: Any, piece: Piece, score: float, stems: set[str], of: str) -> Hit:
     text = piece.text
-    line = piece.line()
+    line = piece.first_line()
     last = line + text.count("\n", 0, max(len(text) - 1, 0))
     return Hit(
         where, line, text, piece.start,

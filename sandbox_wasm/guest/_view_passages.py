@@ -124,8 +124,13 @@ class _Search:
                 self._complete |= {word.word for word in batch}
             else:
                 frequent += batch
-        self._take_like(sorted(self._complete))
         found = self._passages(sampled.statistics)
+        missing = [word for word in sorted(self._complete) if not found.statistics.within.get(word)]
+        if missing and len(found.passages) < enough:
+            self._take_like(missing)
+            found = self._passages(sampled.statistics)
+        elif missing:  # to look for the like of them takes another ten times as long
+            found.notes.append(f"no {', '.join(map(repr, missing))}")
         if len(found.passages) < enough and len(frequent) > 1:
             self._take(several(word.pattern for word in frequent[:_TOGETHER]))
             found = self._passages(sampled.statistics)
@@ -168,16 +173,13 @@ class _Search:
 
     def _take_like(self, words: Iterable[str]) -> None:
         """Take over lines with what words that are nowhere may be misspelt for."""
-        index, _ = self._index()
-        terms, _ = terms_of(index, self._query, loose=False)
-        here = {term.word for term in terms if term.exact}
+        known, binary = self._known.index.vocabulary, self._view.binary
         patterns: list[Pattern] = []
         for word in words:
-            near = nearly(word) if word not in here else None
+            near = nearly(word)
             if near is not None:
-                known = self._known.index.vocabulary
                 like = [known.text(number) for number, _ in known.like(word)]
-                patterns += [near, *(exactly(one, self._view.binary) for one in like)]
+                patterns += [near, *(exactly(one, binary) for one in like)]
         if patterns:
             self._take(either(patterns))
 
@@ -225,7 +227,7 @@ class _Search:
             last = np.where(high > low, np.maximum(last, at[high - 1]), last)
         taken: list[tuple[int, int]] = []
         passages: list[Passage] = []
-        starts = np.array([row.start for row in rows])
+        starts = np.array([row.start for row in rows], np.int64)
         for number in np.argsort(-scores, kind="stable")[:_LOOKED_AT].tolist():
             begin, end = int(begins[number]), int(last[number])
             if any(one <= begin < other for one, other in taken):

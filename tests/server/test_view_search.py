@@ -83,8 +83,7 @@ async def test_a_hit_in_a_view_can_be_cited_and_looked_at(agent: Agent, work: Pa
     reply = await agent.run("hit = search('zeppelin', log, k=1)[0]; mark = cite(hit); mark")
     place = f"{work / 'app.log'}:"
     assert place.rpartition("/")[2] in reply
-    reply = await agent.call("peek", target="cite:1")
-    assert PLANTED[0.2] in reply.text
+    assert PLANTED[0.2] in (await agent.call("peek", target="cite:1")).text
     reply = await agent.run(
         "hit.of, hit.where, PLANTED in log.lines[hit.line - 1:hit.end_line]".replace(
             "PLANTED", repr(PLANTED[0.2])
@@ -179,3 +178,17 @@ async def test_a_view_whose_file_changed_says_so(agent: Agent, work: Path) -> No
     )
     reply = await agent.run("log.refresh(); search('zeppelin', log), search('ostriches', log)")
     assert "An ostrich instead" in reply
+
+
+async def test_a_view_larger_than_an_object_of_the_sandbox(agent: Agent, work: Path) -> None:
+    with (work / "huge.log").open("wb") as file:
+        file.write(b"a line like many others\n" * 1_000)
+        file.seek(9 << 28)
+        file.write(b"\nthe zeppelin landed\nand left again\n")
+    await load(agent, "huge.log", "huge")
+    reply = await agent.run(
+        "h = search('zeppelins', huge)[0]; h.line, h.end_line, h.start > 1 << 31, "
+        "'the zeppelin landed' in h.text, len(h.text) < 5_000"
+    )
+    assert "=> (1002, 1003, True, True, True)" in reply or "=> (1001, 1003, " in reply
+    assert "1 hit" in await agent.run("search('landed', huge)")
