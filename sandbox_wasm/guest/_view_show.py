@@ -46,8 +46,8 @@ def describe_view(view: FileView, room: int) -> list[str]:
         if odd := odd_text(sampled, windows, breaks, view.size):
             out.append("odd: " + "; ".join(odd))
     out.append(
-        "grep(pattern, v), v[a:b] (bytes), v.lines[a:b], v.find, v.finditer, v.sample(n), "
-        "v.parts(n) for pmap" + (", v.rows() in chunks" if view._format else "")
+        "grep(pattern, v), search(words, v), v[a:b] (bytes), v.lines[a:b], v.find, v.finditer, "
+        "v.sample(n), v.parts(n) for pmap" + (", v.rows() in chunks" if view._format else "")
     )
     if view.binary:
         return [*out, repr(view[:100])]
