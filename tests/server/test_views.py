@@ -346,8 +346,12 @@ async def test_a_view_is_saved_and_asked_about_as_what_it_holds(agent: Agent, wo
     reply = await agent.call("save_variable", name="log", path="copy.log")
     assert not reply.failed, reply.text
     assert (work / "copy.log").read_text() == text
-    reply = await agent.call("exec_code", code="chunks(log)")
-    assert "view.parts(n)" in reply.text
+    assert "=> True" in await agent.run("pieces = chunks(log, 100_000); ''.join(pieces) == log[:]")
+    reply = await agent.run(
+        "piece = pieces[7]\n"
+        "piece.splitlines() == lines(log, piece.line, piece.end_line), cite(piece).text == piece[:2000]"
+    )
+    assert "=> (True, True)" in reply
 
 
 async def test_a_model_is_asked_about_what_a_view_holds(connect: Connect, work: Path) -> None:
