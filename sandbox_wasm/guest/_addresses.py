@@ -17,6 +17,7 @@ np: Any = import_module("numpy")
 Array = Any  # numpy.ndarray
 
 _HALF = 1 << 31
+_BLOCK = 16_384
 _FIRST = 1 << 10  # nothing lies before; an array at 0 would be none
 _TYPE = 4  # of an object, in bytes
 _LENGTH, _HASH = 8, 12  # of a text
@@ -56,13 +57,16 @@ def _read_from(first: int, addresses: Array, offset: int, size: int) -> Array:
 
 
 def of_list(values: list[Any]) -> Array | None:
-    """The addresses of a list's items, of which the list may change; None if they are not known."""
+    """The addresses of a list's items, where the list has them; None if they are not known.
+
+    They mean nothing once the list has changed.
+    """
     if not _WORKS:
         return None
     count = list.__len__(values)
     if not count:
         return np.zeros(0, np.uint32)
-    return _words(int(_words(id(values), _ITEMS + 1)[_ITEMS]), count).copy()
+    return _words(int(_words(id(values), _ITEMS + 1)[_ITEMS]), count)
 
 
 def of_dict(values: dict[Any, Any]) -> tuple[Array, Array] | None:
@@ -80,7 +84,7 @@ def of_dict(values: dict[Any, Any]) -> tuple[Array, Array] | None:
     entries = entries[entries[:, 1] != 0]
     if len(entries) != dict.__len__(values):
         return None
-    return entries[:, 0].copy(), entries[:, 1].copy()
+    return entries[:, 0].copy(), entries[:, 1]
 
 
 def kinds_of(addresses: Array) -> set[int]:
@@ -99,6 +103,15 @@ def prints_of(addresses: Array) -> Array:
         return _read(addresses, _LENGTH, 8).view(np.int64)
     hashes = _read(addresses, _HASH, 4).view(np.int32).astype(np.int64)
     return hashes << 32 | _read(addresses, _LENGTH, 4)
+
+
+def have_prints(addresses: Array, prints: Array) -> bool:
+    """Whether these objects have these fingerprints, which those have that are the same texts."""
+    if len(addresses) != len(prints):
+        return False
+    # Block by block, so that it takes no memory that a commit would find written to.
+    blocks = (slice(at, at + _BLOCK) for at in range(0, len(prints), _BLOCK))
+    return all(np.array_equal(prints_of(addresses[block]), prints[block]) for block in blocks)
 
 
 def _works() -> bool:

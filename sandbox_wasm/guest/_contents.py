@@ -117,10 +117,10 @@ def _looked_at(made: Contents, found: Array | None, seen: Array | None) -> Conte
         texts: set[Any] = set(_TEXTS)
         made.views = FileView in kinds
     else:
-        prints = _addresses.prints_of(found)
-        if seen is not None and np.array_equal(prints, seen):
+        if seen is not None and _addresses.have_prints(found, seen):
             made.prints = seen  # nothing else has these numbers where texts have theirs
             return made
+        prints = _addresses.prints_of(found)
         kinds, texts = _addresses.kinds_of(found), set(map(id, _TEXTS))
         made.views = id(FileView) in kinds
     if not kinds <= texts:
