@@ -10,7 +10,7 @@ from ._contents import Contents, prints_of
 from ._index import Index
 from ._indexes import Indexed, index_of
 from ._kinds import base_of
-from ._rank import Ranking, Statistics, rank
+from ._rank import Ranking, Statistics, query_words, rank
 from ._view import FileView, is_view
 from ._view_passages import passages_of
 
@@ -80,8 +80,12 @@ def found_in(
     called = [str(kept.called[piece.number]) for piece in pieces]
     names.update(called, prints_of(called))
     named = names if base_of(target) is dict else None
-    ranking = rank(index, named, query, _together(parts))
-    ranking.notes += notes
+    known = _together(parts)
+    ranking = rank(index, named, query, known)
+    for word, _ in query_words(query):
+        if not known.within.get(word) and not any(repr(word) in note for note in ranking.notes):
+            ranking.notes.append(f"no {word!r}")
+    ranking.notes += dict.fromkeys(notes)
     return [pieces[chunk] for chunk in ranking.chunks], ranking, kept.called
 
 

@@ -18,9 +18,9 @@ from ._index import Index
 from ._lines import as_text
 from ._rank import K1, Statistics, occurrences, query_words, rank, terms_of
 from ._stem import beginning_of, stem
-from ._view import FileView
+from ._view import LONGEST, WINDOW, FileView
 from ._view_bytes import text_of, width
-from ._view_find import Row, clean, lines_that_may_match
+from ._view_find import Offsets, Row, clean, lines_that_may_match
 from ._view_index import PIECE, ViewIndex, view_index
 from ._word_patterns import Pattern, either, exactly, nearly, several, with_stem
 
@@ -30,6 +30,8 @@ Array = Any  # numpy.ndarray
 
 LINES, _BYTES = 50_000, 16 << 20
 """Lines that are taken over from the host, and their bytes: a second in the guest."""
+_LONG = 64 << 10  # bytes of a line that is taken over whole
+_EDGE = 128  # bytes of a word and what is around it, at most
 _TAKEN = 60  # passages of a view
 _LOOKED_AT = 5_000  # places where one may begin
 _AT_ONCE = 6  # words, of which the search program looks for plain text (measured, ripgrep 14)
@@ -126,11 +128,9 @@ class _Search:
                 frequent += batch
         found = self._passages(sampled.statistics)
         missing = [word for word in sorted(self._complete) if not found.statistics.within.get(word)]
-        if missing and len(found.passages) < enough:
+        if missing and len(found.passages) < enough:  # it takes ten times as long as the rest
             self._take_like(missing)
             found = self._passages(sampled.statistics)
-        elif missing:  # to look for the like of them takes another ten times as long
-            found.notes.append(f"no {', '.join(map(repr, missing))}")
         if len(found.passages) < enough and len(frequent) > 1:
             self._take(several(word.pattern for word in frequent[:_TOGETHER]))
             found = self._passages(sampled.statistics)
@@ -165,11 +165,32 @@ class _Search:
         size = 0
         rows = lines_that_may_match(self._view, wanted, told, 0, self._view.size, LINES + 1)
         for taken, row in enumerate(rows, 1):
-            size += len(row.data)
-            if taken > LINES or size > _BYTES:
-                return False
-            self._rows[row.start] = row
+            parts = [row] if len(row.data) <= _LONG else self._parts_of(row, pattern)
+            for part in parts:
+                size += len(part.data)
+                if taken > LINES or size > _BYTES:
+                    return False
+                self._rows[part.start] = part
         return True
+
+    def _parts_of(self, row: Row, pattern: Pattern) -> Iterator[Row]:
+        """What is around the matches in a line that is too long to be taken over whole."""
+        view, size = self._view, self._size
+        wanted, _ = pattern.compiled(binary=False)
+        end = row.start + len(row.data)
+        end = view.line_end(row.start) if len(row.data) >= LONGEST else end
+        at, taken = row.start, -1
+        while at < end:
+            stop = min(at + WINDOW, end)
+            text = text_of(view, view.read(at, stop))
+            offsets = Offsets(text, at, view._encoding in (None, "utf-8"))
+            for match in wanted.finditer(text):
+                begin = offsets.at(match.start())
+                if begin >= taken:
+                    low = view.character(max(row.start, begin - size // 2))
+                    taken = min(end, begin + size)
+                    yield Row(row.number, low, view.read(low, taken))
+            at = stop if stop == end else view.character(stop - _EDGE)
 
     def _take_like(self, words: Iterable[str]) -> None:
         """Take over lines with what words that are nowhere may be misspelt for."""

@@ -97,8 +97,8 @@ async def test_a_hit_in_a_view_can_be_cited_and_looked_at(agent: Agent, work: Pa
 
 async def test_hits_at_the_ends_of_a_view_and_of_its_lines(agent: Agent, work: Path) -> None:
     with (work / "long.log").open("w", encoding="utf-8") as file:
-        file.write("axolotl\n" + "filler words of a log\n" * 900_000)
-        file.write("x " * 200_000 + "pangolin é " + "y " * 200_000 + "\n\nokapi")
+        file.write("axolotl\n" + "filler words of a log\n" * 700_000)
+        file.write("é " * 2_000_000 + "pangolin é " + "y " * 200_000 + "\n\nokapi")
     await load(agent, "long.log", "long")
     reply = await agent.run(
         "a, b, c = (search(word, long)[0] for word in ('axolotl', 'pangolin', 'okapi'))\n"
@@ -107,7 +107,7 @@ async def test_hits_at_the_ends_of_a_view_and_of_its_lines(agent: Agent, work: P
         "for h in (a, b, c)]"
     )
     assert "(1, True, False, False, True, True)" in reply
-    assert "(900002, False, True, False, True, True)" in reply
+    assert "(700002, False, True, False, True, True)" in reply
     assert "False, False, True, True, True)" in reply
 
 
@@ -136,7 +136,7 @@ async def test_frequent_words_give_lines_with_two_of_them_and_a_note(
 async def test_no_match_and_words_that_only_look_alike(agent: Agent, work: Path) -> None:
     write(work / "app.log", 18)
     await load(agent, "app.log")
-    assert "0 hits" in await agent.run("search('xylophone', log)")
+    assert "0 hits; no 'xylophone'" in await agent.run("search('xylophone', log)")
     reply = await agent.run("search('zepelin', log)")
     assert "no 'zepelin'; like it: zeppelin" in reply and "zeppelin landed" in reply
     assert "use grep" in await agent.fails("exec_code", code="search('+', log)")
