@@ -8,6 +8,7 @@ two of them, and the best passages of the pieces that the view's index is made o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -176,7 +177,7 @@ class _Search:
     def _parts_of(self, row: Row, pattern: Pattern) -> Iterator[Row]:
         """What is around the matches in a line that is too long to be taken over whole."""
         view, size = self._view, self._size
-        wanted, _ = pattern.compiled(binary=False)
+        wanted = re.compile(pattern.text)
         end = row.start + len(row.data)
         end = view.line_end(row.start) if len(row.data) >= LONGEST else end
         at, taken = row.start, -1
