@@ -19,10 +19,11 @@ from ._index import Index
 from ._lines import as_text
 from ._rank import K1, Statistics, occurrences, query_words, rank, terms_of
 from ._stem import beginning_of, stem
-from ._view import LONGEST, WINDOW, FileView
+from ._view import FileView
 from ._view_bytes import text_of, width
 from ._view_find import Offsets, Row, clean, lines_that_may_match
 from ._view_index import PIECE, ViewIndex, view_index
+from ._view_range import LONGEST, WINDOW
 from ._word_patterns import Pattern, either, exactly, nearly, several, with_stem
 
 np: Any = import_module("numpy")
