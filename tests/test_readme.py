@@ -10,8 +10,8 @@ import pytest
 
 from rlm_mcp.cli import main
 from rlm_mcp.clients import CLIENTS
-from rlm_mcp.server._tools import TOOLS
 from rlm_mcp.server import TOKEN_VARIABLE
+from rlm_mcp.server._tools import TOOLS
 from rlm_mcp.settings import _NAMES
 from rlm_mcp.space import Limits
 
