@@ -45,4 +45,5 @@ def check_text(text: str | None, finish: Any, refusal: Any) -> str:
         if finish == "length":
             raise Trouble("failed", "max_tokens was used up before any text; raise it")
         raise Trouble("failed", "the reply holds no text", True)
-    return text
+    # Half of a surrogate pair, which JSON can name, is no character.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

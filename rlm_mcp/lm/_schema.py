@@ -65,6 +65,10 @@ def check_schema(schema: JsonSchema) -> None:
     """Raise `UnusableSchemaError` unless this is a JSON Schema that can be checked here."""
     try:
         text = json.dumps(schema, allow_nan=False)
+        if "\\ud" in text.lower():  # it goes into prompts, which take whole characters alone
+            json.dumps(schema, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UnusableSchemaError("the schema holds half of a surrogate pair") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise UnusableSchemaError(f"the schema is not JSON: {error}") from None
     if len(text) > MAX_SCHEMA_CHARS:

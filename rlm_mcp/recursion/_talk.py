@@ -27,14 +27,14 @@ class Talk:
 
     def __init__(self, system: str, first: str, limit: int = MAX_CHARS) -> None:
         self._system = system
-        self._turns = [Turn("user", first)]
+        self._turns = [Turn("user", whole(first))]
         self._limit = limit
         self._dropped = 0
 
     def add(self, said: str, shown: str) -> None:
         """Add what the model said and what it is shown next."""
-        self._turns.append(Turn("assistant", shorten(said, _LONGEST) or "(nothing)"))
-        self._turns.append(Turn("user", shorten(shown, _LONGEST)))
+        self._turns.append(Turn("assistant", shorten(whole(said), _LONGEST) or "(nothing)"))
+        self._turns.append(Turn("user", shorten(whole(shown), _LONGEST)))
         if self._size() > self._limit:
             self._shrink()
 
@@ -74,6 +74,11 @@ class Talk:
         if self._size() > self._limit:
             share = max((self._limit - len(first.text)) // max(len(last), 1), 500)
             self._turns = [first, *older, *(Turn(t.role, shorten(t.text, share)) for t in last)]
+
+
+def whole(text: str) -> str:
+    """Text with question marks for halves of surrogate pairs, which no model can read."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def shorten(text: str, limit: int) -> str:

@@ -35,6 +35,7 @@ from ._recording import Recording
 from ._render import clean, cut
 from ._reply import Reply, reply_of
 from ._tools import ANSWER, INSTRUCTIONS, INSTRUCTIONS_FOR_AGENT, TOOLS, ToolEntry
+from ._whole_texts import WholeTexts
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ async def serve_stdio(settings: Settings) -> None:
     server = make_server(settings)
     with only_ours():
         async with stdio_server() as (read, write):
-            await server.run(read, write, server.create_initialization_options())
+            options = server.create_initialization_options()
+            await server.run(WholeTexts(read), write, options)
 
 
 @contextlib.contextmanager
