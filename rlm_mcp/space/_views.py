@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -295,7 +296,7 @@ class Views:
         begin = await asyncio.to_thread(_entries, path)
         if begin >= end:
             return end
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
         descriptor = await asyncio.to_thread(self._checked, row)
         try:
             output = await asyncio.to_thread(_copy_index, path, part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ def keep_artefact(folder: Path, files: Sequence[Path]) -> None:
     """
     if folder.is_dir():
         return
-    part = folder.with_name(f"{folder.name}.part{os.getpid()}")
+    part = folder.with_name(f"{folder.name}.part{secrets.token_hex(8)}")
     try:
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in files:

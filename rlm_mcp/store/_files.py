@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def copy_image(source: Path, target: Path, digest: str) -> None:
     Raises:
         StoreError: the image is damaged, or the disk is full.
     """
-    part = target.with_suffix(f".part{os.getpid()}")
+    # Not by process id: two containers may share a home, and each have a process 1.
+    part = target.with_suffix(f".part{secrets.token_hex(8)}")
     found, zero = hashlib.sha256(), bytes(16 * PAGE)
     try:
         with source.open("rb") as read, part.open("wb") as write:

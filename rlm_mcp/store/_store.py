@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Store:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("pages", "locks"):
                 (home / name).mkdir(mode=0o700, exist_ok=True)
-            probe = home / f".probe-{os.getpid()}"
+            probe = home / f".probe-{secrets.token_hex(8)}"
             probe.touch(mode=0o600)
             probe.unlink()
         except OSError as error:
