@@ -13,7 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path, user_config_path, user_state_path
 
 from .errors import BadRequestError
-from .lm import CACHE_MB, DEFAULT_TIMEOUT_S, IN_FLIGHT
+from .lm import CACHE_MB, DEFAULT_TIMEOUT_S, IN_FLIGHT, NO_BUDGET, Budget
 from .loaders import Command, UrlRules, read_commands
 from .space import Limits, check_handle, new_handle
 
@@ -29,7 +29,13 @@ _NAMES = {
     "rlm_prompt": ("RLM_MCP_RLM_PROMPT", str),
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
     "max_tokens": ("RLM_MCP_MAX_TOKENS", int),
+    "max_input_tokens": ("RLM_MCP_MAX_INPUT_TOKENS", int),
+    "max_output_tokens": ("RLM_MCP_MAX_OUTPUT_TOKENS", int),
     "max_usd": ("RLM_MCP_MAX_USD", float),
+    "max_seconds": ("RLM_MCP_MAX_SECONDS", float),
+    "call_budget": ("RLM_MCP_CALL_BUDGET", Budget),
+    "execution_budget": ("RLM_MCP_EXECUTION_BUDGET", Budget),
+    "run_budget": ("RLM_MCP_RUN_BUDGET", Budget),
     "call_seconds": ("RLM_MCP_CALL_SECONDS", float),
     "cache_mb": ("RLM_MCP_CACHE_MB", int),
     "in_flight": ("RLM_MCP_IN_FLIGHT", int),
@@ -65,7 +71,13 @@ class Settings:
         rlm_prompt: a file with instructions for root models, or `None` for the project's own.
         max_calls: sub-LLM calls that a space may make in all, or `None`.
         max_tokens: tokens that a space may use in all, read and written, or `None`.
+        max_input_tokens: of these, tokens that are read, or `None`.
+        max_output_tokens: of these, tokens that are written, or `None`.
         max_usd: US dollars that a space may spend in all, or `None`.
+        max_seconds: that a space's sub-LLM calls may take in all, added up, or `None`.
+        call_budget: of each sub-LLM call; its seconds are `call_seconds`.
+        execution_budget: of each execution, and of each call of the tool `sub_llm`.
+        run_budget: of each recursive run, with all runs below it.
         call_seconds: that one sub-LLM call may take, tries and waits included.
         record: what is recorded of what happens: `full`, `shape` (no code, prompts, answers and
             output) or `off`.
@@ -88,7 +100,13 @@ class Settings:
     rlm_prompt: Path | None = None
     max_calls: int | None = None
     max_tokens: int | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
     max_usd: float | None = None
+    max_seconds: float | None = None
+    call_budget: Budget = NO_BUDGET
+    execution_budget: Budget = NO_BUDGET
+    run_budget: Budget = NO_BUDGET
     call_seconds: float = DEFAULT_TIMEOUT_S
     record: str = "full"
     record_mb: int = 256
@@ -96,6 +114,14 @@ class Settings:
     commands: Mapping[str, Command] = field(default_factory=dict)
     cache_mb: int = CACHE_MB
     in_flight: int = IN_FLIGHT
+
+    @property
+    def space_budget(self) -> Budget:
+        """What a space may use in all."""
+        return Budget(
+            self.max_calls, self.max_tokens, self.max_usd, self.max_seconds,
+            self.max_input_tokens, self.max_output_tokens,
+        )  # fmt: skip
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -143,7 +169,13 @@ def load_settings(
         rlm_prompt=Path(prompt).expanduser().absolute() if prompt else None,
         max_calls=found.get("max_calls"),
         max_tokens=found.get("max_tokens"),
+        max_input_tokens=found.get("max_input_tokens"),
+        max_output_tokens=found.get("max_output_tokens"),
         max_usd=found.get("max_usd"),
+        max_seconds=found.get("max_seconds"),
+        call_budget=_call_budget(found.get("call_budget", NO_BUDGET)),
+        execution_budget=found.get("execution_budget", NO_BUDGET),
+        run_budget=found.get("run_budget", NO_BUDGET),
         call_seconds=found.get("call_seconds", DEFAULT_TIMEOUT_S),
         record=_record(found.get("record", "full")),
         record_mb=found.get("record_mb", 256),
@@ -198,9 +230,23 @@ def _typed(name: str, value: Any, where: str) -> Any:
         if not 0 < amount < math.inf or isinstance(value, bool):
             raise BadRequestError(f"{where} must be a number above 0, not {value!r}")
         return amount
+    if kind is Budget:
+        try:
+            return Budget.of(value) if isinstance(value, Mapping) else Budget.parse(str(value))
+        except ValueError as error:
+            raise BadRequestError(f"{where}: {error}") from None
     if not isinstance(value, str):
         raise BadRequestError(f"{where} must be text, not {value!r}")
     return value
+
+
+def _call_budget(found: Budget) -> Budget:
+    if found.seconds is not None:
+        raise BadRequestError(
+            "call_budget (RLM_MCP_CALL_BUDGET) has no seconds: those of one sub-LLM call are "
+            "call_seconds (RLM_MCP_CALL_SECONDS)"
+        )
+    return found
 
 
 def _folder(value: str | None, default: Path) -> Path:

@@ -15,6 +15,7 @@ from ._options import cache_option, home_option, sub_model_option
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..lm import Budget
     from ..recursion import Step
     from ..server import Answered
 
@@ -40,6 +41,11 @@ INTERRUPTED = 130
     "--max-llm-calls", type=int, default=50, show_default=True, help="Calls of models in all."
 )
 @click.option(
+    "--budget",
+    metavar="KIND=NUMBER,...",
+    help="The most to use, such as usd=0.5,seconds=600 (also tokens, input_tokens, ...).",
+)
+@click.option(
     "--schema", type=click.Path(path_type=Path), help="File with the answer's JSON Schema."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer and what it cost as JSON.")
@@ -52,6 +58,7 @@ def command(
     variables: tuple[str, ...],
     max_iterations: int,
     max_llm_calls: int,
+    budget: str | None,
     schema: Path | None,
     as_json: bool,
     keep: str | None,
@@ -82,6 +89,7 @@ def command(
         max_iterations=max_iterations,
         max_llm_calls=max_llm_calls,
         names=tuple(sources) or None,
+        budget=_budget(budget),
     )
     prepare_shown(Cache(settings.cache), console)
     shown = _Shown(console, quiet)
@@ -107,6 +115,15 @@ def _variable(text: str) -> tuple[str, str]:
     if not equals:
         raise BadRequestError(f"--var wants NAME=@PATH or NAME=TEXT, not {text[:80]!r}")
     return name, source
+
+
+def _budget(text: str | None) -> Budget:
+    from ..lm import Budget
+
+    try:
+        return Budget.parse(text) if text is not None else Budget()
+    except ValueError as error:
+        raise BadRequestError(f"--budget: {error}") from None
 
 
 def _schema(path: Path | None) -> Any:

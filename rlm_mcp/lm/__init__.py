@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ._account import Account, Hold
 from ._agent import AgentModel
-from ._batch import BatchProgress, OnProgress, ask_all
+from ._batch import BatchProgress, OnProgress, ask_all, ask_one
 from ._bounded import IN_FLIGHT
-from ._budget import Account, Budget, Hold
+from ._budget import KINDS, NO_BUDGET, Budget, tightest
 from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
@@ -29,7 +30,9 @@ __all__ = [
     "DEFAULT_TIMEOUT_S",
     "HOW_TO_SET",
     "IN_FLIGHT",
+    "KINDS",
     "METER",
+    "NO_BUDGET",
     "SMALL_MODELS",
     "Account",
     "AgentModel",
@@ -62,6 +65,7 @@ __all__ = [
     "Usage",
     "answer_guest",
     "ask_all",
+    "ask_one",
     "check_schema",
     "choose",
     "estimate_guest",
@@ -70,4 +74,5 @@ __all__ = [
     "read_data",
     "scrub",
     "secret_values",
+    "tightest",
 ]

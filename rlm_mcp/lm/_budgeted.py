@@ -9,7 +9,8 @@ import anyio
 
 from rlm_mcp.errors import SubLLMError
 
-from ._budget import Account
+from ._account import Account
+from ._budget import KINDS, NO_BUDGET, Budget
 from ._meter import METER
 from ._model import SubModel
 from ._types import DEFAULT_OUTPUT_TOKENS, Answer, Request, Usage
@@ -20,6 +21,7 @@ the last, answers are mostly cut off (a guess)."""
 _CAUTION = 4 / 3
 """By which the estimate of a prompt's tokens is raised before it is reserved: code and tables have
 about three characters to a token, where the estimate says four."""
+_RAISES_EACH = {kind: f"{kind} in RLM_MCP_CALL_BUDGET" for kind in KINDS}
 
 
 class Budgeted:
@@ -28,29 +30,42 @@ class Budgeted:
     Args:
         inner: the next stage.
         account: which pays.
+        each: what one request may use.
     """
 
-    def __init__(self, inner: SubModel, account: Account) -> None:
+    def __init__(self, inner: SubModel, account: Account, each: Budget = NO_BUDGET) -> None:
         self._inner = inner
         self._account = account
+        self._each = each
 
     async def ask(self, request: Request) -> Answer:
         """Reserve, ask, and settle; raise `SubLLMError` of kind `budget` where nothing is left."""
-        seconds = self._account.seconds_left()
+        account = self._account
+        if self._each != NO_BUDGET:
+            account = Account(
+                "one sub-LLM call", self._each, account, _RAISES_EACH, "ask for less in one call"
+            )
+        seconds = account.seconds_left()
         if seconds == math.inf:
-            return await self._ask(request)
-        with anyio.move_on_after(max(seconds, 0)):
-            return await self._ask(request)
-        raise self._account.out_of_time(request)
+            answer = await self._ask(account, request)
+        else:
+            answer = None
+            with anyio.move_on_after(max(seconds, 0)):
+                answer = await self._ask(account, request)
+        if answer is None:
+            raise account.cut_short(request)
+        return answer
 
-    async def _ask(self, request: Request) -> Answer:
-        request, need = await self._need(request)
-        hold = await self._account.hold(request, need)
+    async def _ask(self, account: Account, request: Request) -> Answer | None:
+        request, need = await self._need(account, request)
+        hold = await account.hold(request, need)
         outer = METER.set(hold)
         usage: Usage | None = None
+        answer: Answer | None = None
         try:
-            answer = await self._inner.ask(request)
-            usage = Usage.of(answer)
+            with account.taking():
+                answer = await self._inner.ask(request)
+                usage = Usage.of(answer)
         except SubLLMError as error:
             usage = Usage.of_error(error)
             raise
@@ -59,17 +74,17 @@ class Budgeted:
             hold.close(usage)
         return answer
 
-    async def _need(self, request: Request) -> tuple[Request, Usage]:
+    async def _need(self, account: Account, request: Request) -> tuple[Request, Usage]:
         """What a request may use, and the request with an answer of bounded length."""
-        if not (self._account.bounds("tokens") or self._account.bounds("usd")):
+        if not account.bounds("tokens", "input_tokens", "output_tokens", "usd"):
             return request, Usage(1)
-        if request.max_tokens is not None:
+        if request.max_tokens is not None or not account.bounds("tokens", "output_tokens", "usd"):
             return request, await self._most(request)
-        await self._account.spent()
+        await account.spent()
         for length in _LENGTHS:
-            shorter = replace(request, max_tokens=length)
+            shorter = replace(request, max_tokens=min(length, self._each.output_tokens or length))
             need = await self._most(shorter)
-            if self._account.fits(need):
+            if account.fits(need):
                 break
         return shorter, need
 

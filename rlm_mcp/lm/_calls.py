@@ -7,8 +7,9 @@ from anyio import to_thread
 from rlm_mcp.errors import StoreError, SubLLMError
 
 from ..store import Answers, Spending
+from ._account import Account
 from ._bounded import IN_FLIGHT, Bounded
-from ._budget import Account, Budget
+from ._budget import KINDS, NO_BUDGET, Budget
 from ._budgeted import Budgeted
 from ._cache import AnswerCache
 from ._cached import Cached
@@ -30,6 +31,7 @@ class Calls:
         answers: of the store.
         cache_mb: bytes of known answers, in MB.
         in_flight: calls to one provider.
+        each: what one call may use.
 
     Attributes:
         source: with bounds, but no account: for what nobody pays for.
@@ -43,10 +45,12 @@ class Calls:
         *,
         cache_mb: int = CACHE_MB,
         in_flight: int = IN_FLIGHT,
+        each: Budget = NO_BUDGET,
     ) -> None:
         self.default_model = default_model
         bounded = Bounded(Scrubbed(source), default_model, in_flight)
         self.source: SubModel = Windowed(bounded, default_model)
+        self._each = each
         self._answers = answers
         self._journal = Journal(answers, cache_mb << 20)
         self._cache = AnswerCache(answers, self._journal)
@@ -56,7 +60,7 @@ class Calls:
 
         Args:
             space: its handle.
-            budget: of all its calls, ever.
+            budget: of all its calls, ever; seconds are those that calls take, added up.
         """
 
         async def load() -> Spending:
@@ -72,24 +76,25 @@ class Calls:
         return Account(
             f"space {space}",
             budget,
-            raised_by={
-                "calls": "RLM_MCP_MAX_CALLS",
-                "tokens": "RLM_MCP_MAX_TOKENS",
-                "usd": "RLM_MCP_MAX_USD",
-            },
+            raised_by={kind: f"RLM_MCP_MAX_{kind.upper()}" for kind in KINDS},
             load=load,
             on_spent=self._journal.spend(space),
+            adds_up=True,
         )
 
     def model(self, account: Account) -> SubModel:
         """What answers requests that an account pays for; known answers cost it nothing."""
-        budgeted = Budgeted(self.source, account)
+        budgeted = Budgeted(self.source, account, self._each)
         return Cached(budgeted, self._cache, self.default_model, account.count_known)
 
     @property
     def trouble(self) -> str:
         """Why answers are not being kept, in words; empty if they are."""
         return self._journal.trouble
+
+    async def settled(self) -> None:
+        """Wait until what was spent so far is written, or cannot be."""
+        await self._journal.settled()
 
     async def aclose(self) -> None:
         """Write what came in, and close the source; may be called twice."""

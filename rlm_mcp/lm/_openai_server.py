@@ -66,7 +66,8 @@ class LocalOpenAIServer:
     Args:
         answer: gives the reply for a list of messages. It runs on the server's event loop, so it
             must not block: slowness is what `delay_s` is for. An exception becomes a 500.
-        delay_s: seconds between a request and its reply; may be changed while it serves.
+        delay_s: seconds between a request and its reply, or what gives them for a list of messages;
+            may be changed while it serves.
         models: the names that `GET /v1/models` lists. Any name is answered.
         api_key: the key that a request must carry, else 401; left out, any will do.
         failures: what goes wrong with the first requests, see `fail_next`.
@@ -81,7 +82,7 @@ class LocalOpenAIServer:
         self,
         answer: AnswerFunction = echo,
         *,
-        delay_s: float = 0.0,
+        delay_s: float | Callable[[list[dict[str, Any]]], float] = 0.0,
         models: Sequence[str] = ("local-model",),
         api_key: str | None = None,
         failures: Iterable[Failure] = (),
@@ -281,8 +282,10 @@ class _Connection(asyncio.Protocol):
             return
         failure = self._server._began(self, body)
         self._counted = True
-        if self._server.delay_s > 0:
-            self._timer = self._loop.call_later(self._server.delay_s, self._reply, body, failure)
+        delay = self._server.delay_s
+        seconds = delay(body["messages"]) if callable(delay) else delay
+        if seconds > 0:
+            self._timer = self._loop.call_later(seconds, self._reply, body, failure)
         else:
             self._reply(body, failure)
 

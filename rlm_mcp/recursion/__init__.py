@@ -2,6 +2,7 @@
 
 from ._desk import NOT_HERE
 from ._loop import run_rlm
+from ._paying import open_account
 from ._question import MAX_ITERATIONS, MAX_LLM_CALLS, RunQuestion
 from ._result import ANSWER, Observe, RunResult, Step
 from ._runs import Runs
@@ -18,5 +19,6 @@ __all__ = [
     "Runs",
     "Step",
     "load_prompt",
+    "open_account",
     "run_rlm",
 ]

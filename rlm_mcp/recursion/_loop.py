@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import anyio.to_thread
 
 from ..errors import RlmError, SubLLMError
-from ..lm import Answer, Request, SchemaMismatchError, SubModel, UnusableSchemaError, read_data
+from ..lm import (
+    DEFAULT_TIMEOUT_S,
+    Account,
+    Answer,
+    Request,
+    SchemaMismatchError,
+    SubModel,
+    UnusableSchemaError,
+    ask_one,
+    read_data,
+)
 from ..sandbox import Answerer, scratch_file
 from ..space import Execution, Space
-from ._counted import Counted
 from ._desk import Desk
+from ._paying import for_code, for_turns, open_account
 from ._question import RunQuestion
 from ._result import Ending, Observe, RunResult, Step, unobserved
-from ._talk import Talk
+from ._talk import Talk, whole
 from ._words import (
     CONCLUDE,
     CUT,
@@ -33,6 +45,8 @@ from ._words import (
 
 CODE_SECONDS = 120.0
 """For the code of one iteration, as for `exec_code`."""
+_LAST_SECONDS = 5.0
+"""For code that only submits the answer, also when no time is left."""
 REMINDERS = 2
 """Replies without code after which a reply in words is taken as the answer."""
 STUCK = 4
@@ -40,17 +54,21 @@ STUCK = 4
 _MAX_REPLY = 200_000
 _LISTED = 40
 
+_log = logging.getLogger(__name__)
+
 
 async def run_rlm(
     space: Space,
     question: RunQuestion,
     *,
     prompt: str,
-    model: SubModel,
-    answer: Callable[[SubModel], Answerer],
+    model: Callable[[Account], SubModel],
+    answer: Callable[[Account], Answerer],
     show: Callable[[Execution], str],
+    account: Account | None = None,
     variables: bytes = b"",
     observe: Observe = unobserved,
+    call_seconds: float = DEFAULT_TIMEOUT_S,
 ) -> RunResult:
     """Let a root model answer a question in a space of its own.
 
@@ -58,11 +76,14 @@ async def run_rlm(
         space: a fork that nobody else uses; the answer is left in its variable `submitted`.
         question: what to find out.
         prompt: the instructions for the root model.
-        model: asked as the root model, by the name in the question.
-        answer: given the model that code in the space may ask, returns what answers that code.
+        model: gives what answers calls that an account pays for, such as a `Budgeted`; asked as
+            the root model, by the name in the question.
+        answer: given who pays for what code in the space asks, returns what answers that code.
         show: renders an execution for the root model.
+        account: of the run; left out, one with the bounds of the question.
         variables: pickled in another space, for this one.
         observe: is told of each step.
+        call_seconds: for one turn of the root model.
 
     Returns:
         How it ended. Errors of models and of the space are part of it; only a question that
@@ -72,7 +93,8 @@ async def run_rlm(
         BadRequestError: the question or the variables cannot be used.
     """
     await question.check()
-    run = _Run(space, question, prompt, model, answer, show, observe)
+    account = account or open_account(question)
+    run = _Run(space, question, prompt, model, answer, show, account, observe, call_seconds)
     return await run.carry_out(variables)
 
 
@@ -82,17 +104,23 @@ class _Run:
         space: Space,
         question: RunQuestion,
         prompt: str,
-        model: SubModel,
-        answer: Callable[[SubModel], Answerer],
+        model: Callable[[Account], SubModel],
+        answer: Callable[[Account], Answerer],
         show: Callable[[Execution], str],
+        account: Account,
         observe: Observe,
+        call_seconds: float,
     ) -> None:
         self._space = space
         self._question = question
         self._prompt = prompt
-        self._model = Counted(model, question.max_llm_calls)
+        self._account = account
+        self._turns, self._end = model(for_turns(account)), model(account)
+        self._code_account = for_code(account)
         self._desk = Desk(question.schema)
-        self._answer = self._desk.before(answer(self._model))
+        self._answer = self._desk.before(answer(self._code_account))
+        self._call_seconds = call_seconds
+        self._least_seconds = 0.1
         self._show = show
         self._observe = observe
         self._iteration = 0
@@ -104,14 +132,20 @@ class _Run:
     async def carry_out(self, variables: bytes) -> RunResult:
         begin = time.monotonic()
         previews = await self._begin(variables)
-        self._talk = Talk(self._prompt, first_message(self._question, previews))
+        first = first_message(self._question, previews, self._account.budget)
+        self._talk = Talk(self._prompt, first)
         error: RlmError | None = None
         try:
             ended = await self._iterate()
         except SubLLMError as failure:
-            ended, error = ("calls" if failure.kind == "budget" else "failed"), failure
+            ended, error = (self._out_of() if failure.kind == "budget" else "failed"), failure
         except RlmError as failure:
             ended, error = "failed", failure
+        except Exception as fault:
+            # A fault of ours: what was paid for is in the fork, and the caller is told which.
+            _log.exception("a recursive run failed")
+            name = type(fault).__name__
+            ended, error = "failed", RlmError(f"rlm-mcp failed at it ({name}); see its log")
         if not self._desk.taken and ended != "failed":
             error = await self._conclude() or error
         return RunResult(
@@ -119,10 +153,15 @@ class _Run:
             ended,
             self._desk.taken,
             self._iteration,
-            self._model.usage,
+            self._account.usage,
             time.monotonic() - begin,
             None if self._desk.taken else error,
         )
+
+    def _out_of(self) -> Ending:
+        """What ran out, where the next turn would go over a budget."""
+        calls = self._account.left().calls
+        return "calls" if calls is not None and calls <= 1 else "budget"
 
     async def _begin(self, variables: bytes) -> str:
         descriptor = scratch_file()
@@ -143,7 +182,7 @@ class _Run:
             if self._desk.taken:
                 return "said" if self._ending == "said" else "submitted"
             left = question.max_iterations - self._iteration
-            head = heading(self._iteration, question, self._model.left, left)
+            head = heading(self._iteration, question, self._account.left(), left)
             self._talk.add(reply.text, f"{head}\n{shown}")
             if self._ending is not None:
                 return self._ending
@@ -154,12 +193,16 @@ class _Run:
     ) -> Answer:
         """Ask the root model; a conversation over its window is shortened as long as that helps."""
         while True:
-            request = Request(self._talk.prompt(more), self._question.model, schema=schema)
-            try:
-                return await self._model.ask_root(request, last=last)
-            except SubLLMError as error:
-                if error.kind != "context" or not self._talk.halve():
-                    raise
+            request = Request(
+                self._talk.prompt(more), self._question.model, schema=schema,
+                timeout_s=self._call_seconds,
+            )  # fmt: skip
+            # What a model raises beside `SubLLMError` is a fault, and ends the run as one.
+            reply = await ask_one(self._end if last else self._turns, request)
+            if isinstance(reply, Answer):
+                return replace(reply, text=whole(reply.text))
+            if reply.kind != "context" or not self._talk.halve():
+                raise reply
 
     async def _react(self, reply: Answer) -> str:
         """Carry out what the model wrote; returns what it is shown."""
@@ -193,7 +236,7 @@ class _Run:
         """Run code; returns what the model is shown, and whether it failed."""
         self._tell("running", code)
         execution = await self._space.execute(
-            code, timeout_s=CODE_SECONDS, keep_chars=8_000, answer=self._answer
+            code, timeout_s=self._code_seconds(), keep_chars=8_000, answer=self._answer
         )
         if execution.lost is not None:
             self._desk.taken = False
@@ -207,6 +250,9 @@ class _Run:
             self._ending = "stuck"
         notes = [note for n, note in zip(times, (SAME_CODE, SAME_ERROR), strict=True) if n > 1]
         return "\n".join([shown, *notes]), execution.failed
+
+    def _code_seconds(self) -> float:
+        return max(min(CODE_SECONDS, self._code_account.seconds_left()), self._least_seconds)
 
     async def _names(self) -> str:
         found = await self._space.variables(_LISTED)
@@ -244,6 +290,7 @@ class _Run:
     async def _conclude(self) -> RlmError | None:
         """Ask for the best answer so far; returns why there is none."""
         self._tell("concluding")
+        self._least_seconds = _LAST_SECONDS
         schema = self._question.schema
         try:
             reply = await self._ask(CONCLUDE, schema, last=True)
@@ -262,7 +309,7 @@ class _Run:
         return None
 
     def _tell(self, doing: Literal["asking", "running", "concluding"], code: str = "") -> None:
-        most, usage = self._question.max_iterations, self._model.usage
+        most, usage = self._question.max_iterations, self._account.usage
         self._observe(Step(self._space.handle, self._iteration, most, doing, code, usage))
 
 

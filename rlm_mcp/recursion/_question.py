@@ -8,7 +8,7 @@ from typing import Any
 import anyio.to_thread
 
 from ..errors import BadRequestError
-from ..lm import UnusableSchemaError, check_schema, is_model_name
+from ..lm import NO_BUDGET, Budget, UnusableSchemaError, check_schema, is_model_name
 
 MAX_ITERATIONS = 200
 MAX_LLM_CALLS = 10_000
@@ -25,8 +25,10 @@ class RunQuestion:
         schema: a JSON Schema that the answer must fit.
         model: the root model, in litellm's notation; left out, the default of who answers.
         max_iterations: how often the root model may run code.
-        max_llm_calls: calls of models in all, those of the root model and of runs below included.
+        max_llm_calls: calls of models in all, those of the root model, of runs below and tries
+            included.
         names: the variables that it is about, `None` for all.
+        budget: what it may use besides; seconds from its beginning on.
     """
 
     text: str
@@ -35,6 +37,7 @@ class RunQuestion:
     max_iterations: int = 20
     max_llm_calls: int = 50
     names: tuple[str, ...] | None = None
+    budget: Budget = NO_BUDGET
 
     async def check(self) -> None:
         """See whether it can be asked; guest code may have made it.
@@ -49,6 +52,14 @@ class RunQuestion:
                 f"the question has {len(self.text):,} characters, at most {MAX_QUESTION:,}: put "
                 "the material into a variable, and ask about that"
             )
+        if not self.text.isascii():
+            try:
+                self.text.encode()
+            except UnicodeEncodeError as error:
+                raise BadRequestError(
+                    f"the question holds a lone surrogate at {error.start}, which no model can "
+                    'read: mend it with text.encode("utf-8", "replace").decode()'
+                ) from None
         _check_count("max_iterations", self.max_iterations, MAX_ITERATIONS)
         _check_count("max_llm_calls", self.max_llm_calls, MAX_LLM_CALLS)
         if self.model is not None and not (

@@ -12,14 +12,16 @@ from ..lm import Usage
 ANSWER = "submitted"
 """The variable of a run's space that holds its answer; the guest has the same name."""
 
-Ending = Literal["submitted", "said", "iterations", "calls", "stuck", "failed"]
-"""Submitted, or said in words instead; out of iterations or calls; getting nowhere; an error."""
+Ending = Literal["submitted", "said", "iterations", "calls", "budget", "stuck", "failed"]
+"""Submitted, or said in words instead; out of iterations, of calls, of what else it may use;
+getting nowhere; an error."""
 
 _WHY: dict[Ending, str] = {
     "submitted": "submitted",
     "said": "said in words and never submitted",
     "iterations": "the iterations ran out",
     "calls": "the LLM calls ran out",
+    "budget": "the budget ran out",
     "stuck": "the same again and again",
     "failed": "failed",
 }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from ..errors import BadRequestError
+from ..lm import Budget
 from ._question import RunQuestion
 
 NO_CODE = """\
@@ -51,27 +53,39 @@ def load_prompt(path: Path | None) -> str:
     return text
 
 
-def first_message(question: RunQuestion, previews: str) -> str:
+def first_message(question: RunQuestion, previews: str, budget: Budget) -> str:
     """The question, the variables that there are, and the bounds of the run."""
     parts = [f"Question:\n{question.text}", f"Variables:\n{previews}"]
     if question.schema is not None:
         schema = json.dumps(question.schema, ensure_ascii=False)
         parts.append(f"What you SUBMIT must be JSON data that fits this JSON Schema:\n{schema}")
     parts.append(
-        f"[at most {_count(question.max_iterations, 'turn')} and "
-        f"{_count(question.max_llm_calls, 'LLM call')} in all, your own turns included]"
+        f"[at most {_count(question.max_iterations, 'turn')} and {_amounts(budget)} in all, your "
+        "own turns included]"
     )
     return "\n\n".join(parts)
 
 
-def heading(iteration: int, question: RunQuestion, calls: int, left: int) -> str:
-    """The line above what an iteration came to; the last ones press for an answer."""
-    text = f"turn {iteration} of {question.max_iterations} done, {_count(calls, 'LLM call')} left"
+def heading(iteration: int, question: RunQuestion, budget: Budget, left: int) -> str:
+    """The line above what an iteration came to; the last ones press for an answer.
+
+    Args:
+        iteration: that is done.
+        question: with the bounds of the run.
+        budget: that is left.
+        left: iterations that are.
+    """
+    text = f"turn {iteration} of {question.max_iterations} done, {_amounts(budget)} left"
     if left == 1:
         text += "; only ONE turn is left: SUBMIT in it"
     elif left == 2:
         text += "; two turns are left: come to an answer"
     return f"[{text}]"
+
+
+def _amounts(budget: Budget) -> str:
+    calls = _count(budget.calls or 0, "LLM call")
+    return ", ".join([calls, *replace(budget, calls=None).words])
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,9 +7,8 @@ import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
-from ..lm import AGENT, HOW_TO_SET, Account, Budget, Calls, Router, SubModel, choose
+from ..lm import AGENT, HOW_TO_SET, Account, Calls, Router, SubModel, choose
 from ..loaders import Roots
 from ..recursion import Runs
 from ..sandbox import Cache, Preparation
@@ -17,6 +16,7 @@ from ..settings import Settings
 from ..space import Space, Spaces, Views
 from ..store import Store
 from ..trajectory import Recorder, open_exporter, wanted
+from ._accounts import Accounts
 from ._suspended import Suspended
 from ._symbols import AT_ONCE
 
@@ -38,6 +38,7 @@ class App:
         runs: the forks of recursive runs.
         roots: what may be read and written.
         calls: the way to the models that answer sub-LLM calls.
+        accounts: pay for them.
         model_name: who answers if a request does not say, in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
@@ -50,12 +51,11 @@ class App:
     runs: Runs
     roots: Roots
     calls: Calls
+    accounts: Accounts
     model_name: str
     recorder: Recorder
     suspended: Suspended
     parsers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
-    # By the space as it was opened: another server may spend for it once this one has closed it.
-    _accounts: WeakKeyDictionary[Space, Account] = field(default_factory=WeakKeyDictionary)
 
     @property
     def agent_answers(self) -> bool:
@@ -69,12 +69,7 @@ class App:
 
     def account(self, space: Space) -> Account:
         """What pays for the sub-LLM calls of a space."""
-        account = self._accounts.get(space)
-        if account is None:
-            chosen = self.settings
-            budget = Budget(chosen.max_calls, chosen.max_tokens, chosen.max_usd)
-            account = self._accounts[space] = self.calls.open_account(space.handle, budget)
-        return account
+        return self.accounts.of(space)
 
     async def close(self) -> None:
         """End every worker, and close the models and the store; may be called twice."""
@@ -119,7 +114,16 @@ def make_app(
     if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
         hint = UNSET
     views = Views(store, roots, settings.cache / "lines")
-    spaces = Spaces(store, preparation, settings.limits, views)
+    calls = Calls(
+        model or Router(chosen, agents),
+        chosen,
+        store.answers,
+        cache_mb=settings.cache_mb,
+        in_flight=settings.in_flight,
+        each=settings.call_budget,
+    )
+    accounts = Accounts(calls, settings.space_budget)
+    spaces = Spaces(store, preparation, settings.limits, views, accounts.end)
     preparation.start()
     return App(
         settings=settings,
@@ -127,13 +131,8 @@ def make_app(
         spaces=spaces,
         runs=Runs(spaces),
         roots=roots,
-        calls=Calls(
-            model or Router(chosen, agents),
-            chosen,
-            store.answers,
-            cache_mb=settings.cache_mb,
-            in_flight=settings.in_flight,
-        ),
+        calls=calls,
+        accounts=accounts,
         model_name=chosen,
         suspended=Suspended(spaces, settings.space, hint),
         recorder=recorder,

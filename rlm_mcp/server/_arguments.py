@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ..errors import BadRequestError
 from ..lm import Budget
 from ..recursion import MAX_ITERATIONS, MAX_LLM_CALLS
+from ._whole_texts import half_in
 
 MAX_REPLY_CHARS = 20_000
 DEFAULT_REPLY_CHARS = 8_000
@@ -31,7 +32,11 @@ MaxChars = Annotated[
     int, Field(ge=200, le=MAX_REPLY_CHARS, description="length of the reply, at most 20,000")
 ]
 Spend = Annotated[
-    dict[Literal["calls", "tokens", "usd", "seconds"], Annotated[float, Field(gt=0)]] | None,
+    dict[
+        Literal["calls", "tokens", "input_tokens", "output_tokens", "usd", "seconds"],
+        Annotated[float, Field(gt=0)],
+    ]
+    | None,
     Field(description='the most its sub-LLM calls may use, such as {"calls": 100, "usd": 0.5}'),
 ]
 
@@ -197,14 +202,12 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
         BadRequestError: they do not fit; the text names each mistake and the arguments there are.
     """
     for name, value in arguments.items():
-        try:
-            if isinstance(value, str):
-                value.encode()
-        except UnicodeEncodeError as error:
+        if (place := half_in([name, value])) is not None:
+            shown = name[:80].encode("utf-8", "replace").decode()
             raise BadRequestError(
-                f"`{name[:80]}` holds half of a surrogate pair at character {error.start:,}, "
+                f"`{shown}` holds half of a surrogate pair at character {place:,}, "
                 "which is not text that can be stored; leave it out, or write it as an escape"
-            ) from None
+            )
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
@@ -221,13 +224,16 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
         raise BadRequestError(f"{'; '.join(mistakes)}. Arguments: {names}") from None
 
 
-def budget_of(given: BaseModel) -> Budget | None:
-    """The budget that a call was given for itself."""
-    found: dict[str, float] = getattr(given, "budget", None) or {}
-    if not found:
-        return None
-    whole = {kind: int(found[kind]) for kind in ("calls", "tokens") if kind in found}
-    return Budget(whole.get("calls"), whole.get("tokens"), found.get("usd"), found.get("seconds"))
+def budget_of(given: BaseModel) -> Budget:
+    """The budget that a call was given for itself.
+
+    Raises:
+        BadRequestError: it cannot be one.
+    """
+    try:
+        return Budget.of(getattr(given, "budget", None) or {})
+    except ValueError as error:
+        raise BadRequestError(f"`budget`: {error}") from None
 
 
 def check_name(name: str, what: str = "a variable") -> str:

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RlmError
-from ..lm import AGENT, Account, Budget, InFlight, Questions, SubModel, Usage
+from ..lm import (
+    AGENT,
+    NO_BUDGET,
+    Account,
+    Budget,
+    InFlight,
+    Questions,
+    SubModel,
+    Usage,
+    tightest,
+)
 from ..sandbox import Answerer
 from ..space import WAITS, Space
 from . import _render as render
@@ -29,7 +39,7 @@ class Call:
         questions: what the call asks the calling agent.
         stop: ends the code that it runs, in order, when it is set.
         depth: of the recursive run whose code it runs, 0 outside of one.
-        stage: what that run's calls of models go through.
+        payer: of that run's code.
     """
 
     app: App
@@ -41,8 +51,8 @@ class Call:
     questions: Questions = field(default_factory=Questions)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     depth: int = 0
-    stage: SubModel | None = None
-    budget: Budget | None = None
+    payer: Account | None = None
+    budget: Budget = NO_BUDGET
     """Of the call alone; those of its space hold as well."""
     own_account: Account | None = None
 
@@ -67,18 +77,30 @@ class Call:
 
     def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        own = self.stage or self.app.calls.model(self.account(space))
-        return self.recording.model(own)
+        return self.recording.model(self.app.calls.model(self.account(space)))
 
     def account(self, space: Space) -> Account:
         """What pays for the sub-LLM calls that this call makes in a space."""
-        if self.budget is None:
-            return self.app.account(space)
         if self.own_account is None:
-            raised_by = {kind: f"budget.{kind}" for kind in ("calls", "tokens", "usd", "seconds")}
-            above = self.app.account(space)
-            self.own_account = Account("this call", self.budget, above, raised_by=raised_by)
+            self.begin_account(space)
+        assert self.own_account is not None
         return self.own_account
+
+    def begin_account(self, space: Space) -> None:
+        """Open the account of an execution, which begins now."""
+        above = self.payer or self.app.account(space)
+        default = self.app.settings.execution_budget
+        budget, raised_by = tightest(
+            (self.budget, "budget.{}"), (default, "{} in RLM_MCP_EXECUTION_BUDGET")
+        )
+        bounded = Account("this execution", budget, above, raised_by)
+        self.own_account = above if budget == NO_BUDGET else bounded
+
+    def begin_run(self, space: Space) -> Budget:
+        """Let the space pay for a run that this call is; returns the budget of that run."""
+        self.own_account = self.payer or self.app.account(space)
+        budget, self.budget = self.budget, NO_BUDGET
+        return budget
 
     def left(self, space: Space) -> str:
         """What is left of the budgets of a space, and what is the matter, for the last line."""

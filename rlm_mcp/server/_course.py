@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..lm import Answer, Request, SubModel, Usage
+from ..lm import NO_BUDGET, Account, Answer, Request, SubModel, Usage
 from ..recursion import Step
 from ..sandbox import Answerer
 from ..space import Execution, Space
@@ -36,7 +36,9 @@ class Course:
     """
 
     def __init__(self, call: Call, fork: Space) -> None:
-        self.work = replace(call, usages=[], in_flight={}, depth=call.depth + 1)
+        self.work = replace(
+            call, usages=[], in_flight={}, depth=call.depth + 1, budget=NO_BUDGET, own_account=None
+        )
         """The call that the code of the run is carried out for."""
         self._call = call
         self._fork = fork
@@ -67,6 +69,7 @@ class Course:
         if step.doing == "running":
             self.work.usages.clear()
             self.work.in_flight = {}
+            self.work.begin_account(self._fork)
             span = self._iteration.begin("execution", space=step.space, texts={"code": step.code})
         else:
             self._iteration.end()
@@ -75,9 +78,9 @@ class Course:
             )
         self.work.recording = self._call.recording.under(span, lambda: self.work.usage)
 
-    def answer(self, model: SubModel) -> Answerer:
+    def answer(self, account: Account) -> Answerer:
         """Answers what the code asks."""
-        self.work.stage = model
+        self.work.payer = account
         return self.work.answer(self._fork)
 
     def show(self, execution: Execution) -> str:

@@ -139,6 +139,7 @@ async def exec_code(call: Call, given: args.ExecCode) -> Reply:
         keep_chars=given.max_chars,
         answer=call.answer(space),
         cancel=call.stop,
+        begun=lambda: call.begin_account(space),
     )
     call.recording.executed(execution)
     text = render.execution_text(
@@ -199,8 +200,9 @@ async def sub_rlm(call: Call, given: args.SubRLM) -> tuple[str, bool]:
     space = await call.space(given.space)
     names = None if given.variables is None else tuple(given.variables)
     question = RunQuestion(
-        given.question, given.schema_, given.model, given.max_iterations, given.max_llm_calls, names
-    )
+        given.question, given.schema_, given.model, given.max_iterations, given.max_llm_calls,
+        names, call.begin_run(space),
+    )  # fmt: skip
 
     async def work() -> tuple[str, bool]:
         async with running(call, space, question) as (fork, result):

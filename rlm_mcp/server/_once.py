@@ -91,6 +91,7 @@ async def answer_question(
                 call.recording.replied(await load_variable(call, given), False)
         with _call(app, "sub_rlm", args.SubRLM(question=question.text)) as call:
             space = await call.space(handle)
+            call.begin_run(space)
             begun = True
             async with running(call, space, question, observe=observe) as (fork, result):
                 text, is_json = await _text(fork, as_json) if result.answered else ("", False)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
 from ..errors import BadRequestError, RlmError, SubLLMError
-from ..lm import Usage
+from ..lm import NO_BUDGET, Account, Budget, SubModel, Usage
 from ..recursion import (
     ANSWER,
     NOT_HERE,
@@ -20,11 +20,11 @@ from ..recursion import (
     RunResult,
     Step,
     load_prompt,
+    open_account,
     run_rlm,
 )
 from ..sandbox import scratch_file
 from ..space import Loaded, Space
-from ..trajectory import Span
 from ._course import Course, Current
 from ._recording import note_usage
 
@@ -80,18 +80,26 @@ async def running(
             if observe is not None:
                 observe(step)
 
+        def model(account: Account) -> SubModel:
+            return Current(course, call.recording.model(call.app.calls.model(account)))
+
         with course:
             result = await run_rlm(
                 fork,
                 question,
                 prompt=prompt,
-                model=Current(course, call.model(parent)),
+                model=model,
                 answer=course.answer,
                 show=course.show,
+                account=open_account(question, call.account(parent), settings.run_budget),
                 variables=variables,
                 observe=tell,
+                call_seconds=settings.call_seconds,
             )
         call.usages[number] = result.usage
+        call.recording.span.note(
+            fork=result.space, ended=result.ended, iterations=result.iterations
+        )
         yield fork, result
 
 
@@ -110,6 +118,7 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
         fields.get("max_iterations", 20),
         fields.get("max_llm_calls", 50),
         tuple(names) if _is_names(names) else None,
+        _budget(fields.get("budget")),
     )
     await question.check()
     data = await asyncio.to_thread(_decoded, variables)
@@ -119,7 +128,7 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
         with begun:
             run = running(part, space, question, commit=space.base, variables=data)
             async with run as (fork, result):
-                _note(begun, result)
+                note_usage(begun, result.usage)
                 if not result.answered:
                     begun.end("failed")
                     return _failed(result)
@@ -130,17 +139,23 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     return {"value": value, "note": note if result.best else ""}
 
 
-def _note(span: Span, result: RunResult) -> None:
-    span.note(fork=result.space, ended=result.ended, iterations=result.iterations)
-    note_usage(span, result.usage)
-
-
 def _is_names(found: object) -> TypeGuard[list[str]]:
     return (
         isinstance(found, list)
         and len(found) <= 1000
         and all(isinstance(name, str) for name in found)
     )
+
+
+def _budget(found: object) -> Budget:
+    if found is None:
+        return NO_BUDGET
+    if not isinstance(found, dict):
+        raise BadRequestError('budget is a dict such as {"calls": 100, "usd": 0.5}')
+    try:
+        return Budget.of(found)
+    except ValueError as error:
+        raise BadRequestError(str(error)) from None
 
 
 def _decoded(found: object) -> bytes:

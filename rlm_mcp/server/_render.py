@@ -123,14 +123,7 @@ def usage_text(usage: Usage) -> str:
 
 def left_text(left: Budget | None, trouble: str) -> str:
     """What is left of budgets, if there are any, and why answers are not kept, to be appended."""
-    parts = []
-    if left is not None:
-        if left.calls is not None:
-            parts.append(f"{left.calls:,} calls")
-        if left.tokens is not None:
-            parts.append(f"{left.tokens:,} tokens")
-        if left.usd is not None:
-            parts.append(f"${left.usd:.4f}")
+    parts = left.words if left is not None else []
     text = f", left of the budget: {', '.join(parts)}" if parts else ""
     return f"{text}; answers are not kept for next time: {clean(trouble)}" if trouble else text
 
@@ -143,6 +136,8 @@ def spending_text(spent: Spending, budget: Budget) -> str:
     text = usage_text(usage)
     if spent.unpriced:
         text += f" and {spent.unpriced} calls of unknown price"
+    if spent.seconds:
+        text += f", {_seconds(spent.seconds)} of calls"
     limits = left_text(budget, "").removeprefix(", left of the budget: ")
     return f"{text}; budget: {limits}" if limits else text
 

@@ -34,10 +34,17 @@ class Space:
     Args:
         keeper: holds its guest, and commits what that does.
         views: answers what guests ask about views; without it there are none.
+        ending: ends what is done for it elsewhere, when it is closed.
     """
 
-    def __init__(self, keeper: Keeper, views: Views | None = None) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        views: Views | None = None,
+        ending: Callable[[Space], Awaitable[None]] | None = None,
+    ) -> None:
         self.handle = keeper.handle
+        self._ending = ending
         self._keeper = keeper
         self._views = views
         self._queue = Queue()
@@ -99,6 +106,7 @@ class Space:
         keep_chars: int,
         answer: Answerer = refuse_calls,
         cancel: asyncio.Event | None = None,
+        begun: Callable[[], None] | None = None,
     ) -> Execution:
         """Run code.
 
@@ -108,6 +116,7 @@ class Space:
             keep_chars: characters of output to return of its beginning, and of its end.
             answer: answers what the code asks of the server.
             cancel: when set, the code is stopped.
+            begun: is told when its turn has come and it begins.
 
         Raises:
             RlmError: the space cannot run anything now.
@@ -115,6 +124,8 @@ class Space:
         seconds = min(timeout_s, self._keeper.limits.timeout_s)
 
         async def run(cancel: asyncio.Event) -> Execution:
+            if begun is not None:
+                begun()
             return await self._executor.execute(code, seconds, keep_chars, answer, cancel)
 
         return await self._operate("an execution", run, cancel)
@@ -404,6 +415,8 @@ class Space:
     async def close(self) -> None:
         """End what it does and give up the right to write; may be called twice."""
         await self._queue.close()
+        if self._ending is not None:
+            await self._ending(self)
         await self._keeper.close()
 
     async def _operate(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sandbox_wasm import ARTEFACT, guest_version, locate
@@ -52,6 +53,7 @@ class Spaces:
         preparation: offers workers.
         limits: that bound them.
         views: answers what their guests ask about views; without it there are none.
+        ending: ends what is done for a space elsewhere, before another server may open it.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class Spaces:
         preparation: Preparation,
         limits: Limits,
         views: Views | None = None,
+        ending: Callable[[Space], Awaitable[None]] | None = None,
     ) -> None:
         self.store = store
         self.limits = limits
         self._preparation = preparation
         self._views = views
+        self._ending = ending
         self._guest_id = guest_id(ARTEFACT.module, guest_version())
         self._open: dict[str, Space] = {}
         self._closed: set[str] = set()
@@ -146,7 +150,7 @@ class Spaces:
             )  # fmt: skip
         writer = await asyncio.to_thread(self.store.hold, handle)
         keeper = Keeper(handle, self.store, writer, self._preparation, self.limits, self._guest_id)
-        space = Space(keeper, self._views)
+        space = Space(keeper, self._views, self._ending)
         self._open[handle] = space
         return space
 

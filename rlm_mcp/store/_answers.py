@@ -29,6 +29,7 @@ class Spending:
         output_tokens: that were written.
         usd: US dollars, as far as prices are known.
         unpriced: calls whose price is not.
+        seconds: that calls took, added up.
     """
 
     calls: int = 0
@@ -38,6 +39,7 @@ class Spending:
     output_tokens: int = 0
     usd: float = 0.0
     unpriced: int = 0
+    seconds: float = 0.0
 
     def __add__(self, other: Spending) -> Spending:
         # By name: it is done for every call, and `astuple` takes 50 times as long.
@@ -49,6 +51,7 @@ class Spending:
             self.output_tokens + other.output_tokens,
             self.usd + other.usd,
             self.unpriced + other.unpriced,
+            self.seconds + other.seconds,
         )
 
     @property

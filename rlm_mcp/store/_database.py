@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -129,12 +130,18 @@ DROP TABLE answers_before;
 CREATE INDEX answers_by_use ON answers (used);
 """
 
-_UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS, _VIEWS, _ANSWERS_BESIDE_KEYS)
+_SECONDS = "ALTER TABLE spending ADD COLUMN seconds REAL NOT NULL DEFAULT 0;\n"
+
+_UPGRADES = (_SCHEMA, _ANSWERS_AND_SPANS, _VIEWS, _ANSWERS_BESIDE_KEYS, _SECONDS)
 """What brings a store from each version to the next, from an empty file on."""
 VERSION = len(_UPGRADES)
 """Of the schema. A store of a later version is refused; an older one is upgraded here."""
 _VALUES = 999
 """In one statement; older builds of SQLite take no more."""
+
+
+_ROOM = 1 << 16
+"""Bytes: the shared memory of a database takes 32 KiB."""
 
 
 class Database:
@@ -147,6 +154,7 @@ class Database:
 
     def __init__(self, path: Path, *, sync: bool) -> None:
         self._lock = threading.RLock()
+        self._folder = path.parent
         try:
             _make_private(path)
             self._connection = sqlite3.connect(
@@ -158,7 +166,7 @@ class Database:
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._prepare(path)
         except sqlite3.Error as error:
-            raise _explained(error, path) from error
+            raise _explained(error, self._folder, named=True) from error
         except OSError as error:
             raise StoreError(f"the store {path.parent} cannot be used ({error})") from error
 
@@ -196,7 +204,7 @@ class Database:
                 if not nested and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
-                    raise _explained(error, None) from error
+                    raise _explained(error, self._folder) from error
                 raise
 
     def rows(self, statement: str, *values: Any) -> list[sqlite3.Row]:
@@ -205,7 +213,7 @@ class Database:
             try:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error as error:
-                raise _explained(error, None) from error
+                raise _explained(error, self._folder) from error
 
     def row(self, statement: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, if there is one."""
@@ -222,7 +230,7 @@ class Database:
             try:
                 return self._connection.execute(statement, values).lastrowid or 0
             except sqlite3.Error as error:
-                raise _explained(error, None) from error
+                raise _explained(error, self._folder) from error
 
     def put(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run a statement that puts rows in, for many at once.
@@ -263,10 +271,10 @@ def _make_private(path: Path) -> None:
                 file.chmod(0o600)
 
 
-def _explained(error: sqlite3.Error, path: Path | None) -> StoreError:
-    where = f" {path.parent}" if path else ""
+def _explained(error: sqlite3.Error, folder: Path, *, named: bool = False) -> StoreError:
+    where = f" {folder}" if named else ""
     text = str(error)
-    if "full" in text:
+    if "full" in text or ("disk I/O" in text and _is_full(folder)):
         return StoreError("the disk of RLM_MCP_HOME is full; make room, nothing else is lost")
     if "malformed" in text or "not a database" in text:
         return StoreError(
@@ -274,3 +282,10 @@ def _explained(error: sqlite3.Error, path: Path | None) -> StoreError:
             "RLM_MCP_HOME to another"
         )
     return StoreError(f"the store{where} cannot be used ({text})")
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether there is no room for what SQLite keeps beside its file, of which it says less."""
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).free < _ROOM
+    return False

@@ -48,6 +48,7 @@ def sub_rlm(
     model: str | None = None,
     max_iterations: int = 20,
     max_llm_calls: int = 50,
+    budget: dict[str, float] | None = None,
     **variables: Any,
 ) -> Any:
     """Let another model answer a question on a fork of this space; return what it submits.
@@ -63,6 +64,7 @@ def sub_rlm(
         model: the model to ask; left out, the configured root model.
         max_iterations: how often it may run code.
         max_llm_calls: calls of models in all, its own included.
+        budget: what it may use besides, such as `{"usd": 0.5, "seconds": 600}`.
         variables: for the fork; picklable, at most 30 MB together.
 
     Raises:
@@ -70,6 +72,11 @@ def sub_rlm(
     """
     if not isinstance(question, str):
         raise TypeError(f"question must be a str, not {type(question).__name__}")
+    if budget is not None and not isinstance(budget, dict):
+        raise TypeError(
+            f'budget must be a dict such as {{"usd": 0.5}}, not {type(budget).__name__}; pass a '
+            "variable of that name under another"
+        )
     made: dict[str, Any] = dict(variables)
     for value in variables.values():
         made.update(pair for pair in _parallel.made_now(value) if pair[0] not in made)
@@ -94,6 +101,7 @@ def sub_rlm(
             model=model,
             max_iterations=max_iterations,
             max_llm_calls=max_llm_calls,
+            budget=budget,
             names=list(variables) or None,
             variables=sent,
         )

@@ -109,10 +109,14 @@ def test_the_best_answer_so_far_has_an_exit_code_of_its_own(
     )
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object", "required": ["n"]}')
-    shown = ask("How many?", "--max-iterations", "2", "--schema", str(schema))
-    assert shown.returncode == 3, shown.stderr
-    assert json.loads(shown.stdout) == {"n": 4}
-    assert "Not submitted: the iterations ran out" in shown.stderr
+    for bound, why in (
+        (("--max-iterations", "2"), "the iterations ran out"),
+        (("--budget", "calls=3,seconds=900"), "the LLM calls ran out"),
+    ):
+        shown = ask("How many?", *bound, "--schema", str(schema))
+        assert shown.returncode == 3, shown.stderr
+        assert json.loads(shown.stdout) == {"n": 4}
+        assert f"Not submitted: {why}" in shown.stderr
 
 
 def test_a_run_without_an_answer_keeps_what_it_reached(
@@ -160,6 +164,7 @@ def test_an_interrupt_ends_the_run_and_keeps_what_it_reached(
         (("--var", "a b=1"), "such as a_b"),
         (("--schema", "none.json"), "the schema none.json cannot be read"),
         (("--max-iterations", "0"), "max_iterations must be"),
+        (("--budget", "dollars=1"), "--budget: there is no budget of 'dollars'"),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing_behind(

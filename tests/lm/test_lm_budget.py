@@ -20,7 +20,6 @@ from rlm_mcp.lm import (
     Usage,
     ask_all,
 )
-from rlm_mcp.store import Spending
 
 pytestmark = pytest.mark.anyio
 
@@ -170,7 +169,8 @@ async def test_tries_count_and_a_try_too_many_is_a_budget_error_with_what_was_sp
     with pytest.raises(SubLLMError, match="has made 2 of 2") as caught:
         await Budgeted(model, account).ask(Request(Prompt("x")))
     assert (caught.value.kind, caught.value.calls) == ("budget", 2)
-    assert await account.spent() == Spending(calls=2, failed=1)
+    spent = await account.spent()
+    assert (spent.calls, spent.failed) == (2, 1)
 
 
 async def test_what_a_bad_answer_cost_is_in_the_error_and_in_the_batch(

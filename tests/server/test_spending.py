@@ -160,7 +160,7 @@ async def test_a_call_of_a_tool_can_have_a_budget_of_its_own(connect: Connect) -
         assert len(model.requests) == 7
         text = await agent.fails("exec_code", code="sub_llm('y', fresh=True)\nsub_llm('z')",
                                  budget={"calls": 1})  # fmt: skip
-        assert "this call has made 1 of 1 sub-LLM calls. Raise budget.calls" in text
+        assert "this execution has made 1 of 1 sub-LLM calls. Raise budget.calls" in text
         # The next call is not bound by it, and the space has paid for all.
         assert "left of the budget: 91 calls]" in await agent.run("sub_llm('w')")
         text = await agent.fails("exec_code", code="1", budget={"dollars": 1})
@@ -177,7 +177,10 @@ async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connec
     async with connect(model) as agent:
         text = (await agent.call("sub_rlm", question="How many?", budget={"calls": 4})).text
         assert len(model.requests) == 4
-        assert "budget" in text
+        assert "NOT SUBMITTED (the LLM calls ran out)" in text
+    shown = "\n".join(turn.text for request in model.requests for turn in request.prompt.history)
+    assert "this run has made 2 of 4 sub-LLM calls, and the last 2 calls of it are kept" in shown
+    assert "Raise budget.calls, or submit what you have" in shown
 
 
 async def test_a_key_that_a_provider_repeats_reaches_nobody(

@@ -1,0 +1,429 @@
+"""What was used, and what is reserved for calls in flight, against budgets.
+
+Accounts stand in a chain (one call's, an execution's, those of a tree of recursion, a space's), and
+a call must fit into all of them. What it may use at most is reserved in each before it is sent;
+what it did use is settled there after every try. All of this happens between two `await`s, so that
+no number of concurrent callers gets past a budget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+
+import anyio
+
+from rlm_mcp.errors import SubLLMError
+
+from ..store import Spending
+from ._budget import KINDS, NO_BUDGET, Budget
+from ._call_seconds import CallSeconds
+from ._types import Request, Usage
+
+_ROUNDING = 1e-9
+_COUNTS = ("calls", "tokens", "input_tokens", "output_tokens")
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is reserved, or is to be."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+
+    @classmethod
+    def of(cls, need: Usage) -> _Held:
+        return cls(1, need.input_tokens, need.output_tokens, need.usd)
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def as_spent(self, sign: int = 1) -> Spending:
+        usd = sign * (self.usd or 0.0)
+        return Spending(
+            sign * self.calls, 0, 0, sign * self.input_tokens, sign * self.output_tokens, usd
+        )
+
+    def add(self, other: _Held, sign: int = 1) -> None:
+        self.calls += sign * other.calls
+        self.input_tokens += sign * other.input_tokens
+        self.output_tokens += sign * other.output_tokens
+        self.usd = (self.usd or 0.0) + sign * (other.usd or 0.0)
+
+
+@dataclass(eq=False)
+class Account:
+    """What one owner may use and has used. For one event loop.
+
+    Args:
+        name: of the owner, for errors: `this execution`, `space main`.
+        budget: what it may use.
+        parent: whose budget holds as well.
+        raised_by: for each kind of budget, what raises it: `{"calls": "RLM_MCP_MAX_CALLS"}`.
+        otherwise: what can be done instead of raising it.
+        load: reads what was spent before, at the first use.
+        on_spent: is told what is spent, as it is.
+        adds_up: whether `budget.seconds` are those that its calls take, added up, each from when
+            it was let through to its end; else they pass from the opening of the account on.
+        kept: what is kept of the parent's budget for those who ask the parent itself; then
+            `budget` is the rest, and what counts against it is all that the parent uses.
+    """
+
+    name: str
+    budget: Budget = NO_BUDGET
+    parent: Account | None = None
+    raised_by: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = "do without more calls"
+    load: Callable[[], Awaitable[Spending]] | None = None
+    on_spent: Callable[[Spending], None] | None = None
+    adds_up: bool = False
+    kept: Budget | None = None
+
+    def __post_init__(self) -> None:
+        self._spent = Spending()
+        self._held = _Held()
+        self._began = time.monotonic()
+        self._settled = anyio.Event()
+        self._loading: anyio.Event | None = None
+        self._limits = [
+            (kind, most) for kind in _COUNTS if (most := getattr(self.budget, kind)) is not None
+        ]
+        self._counts = self.parent if self.kept is not None and self.parent is not None else self
+        self._ended = False
+        self._taking: CallSeconds | None = None
+        if self.adds_up and (most := self.budget.seconds) is not None:
+            self._taking = CallSeconds(lambda: most - self._spent.seconds)
+
+    def keeping(self, kept: Budget) -> Account:
+        """An account for some of the calls, which leaves a part of the budget to the others.
+
+        Args:
+            kept: the part that is left to them.
+        """
+        rest = {
+            kind: most - (getattr(kept, kind) or 0)
+            for kind in KINDS
+            if (most := getattr(self.budget, kind)) is not None
+        }
+        least = Budget.made(rest)
+        return Account(self.name, least, self, self.raised_by, self.otherwise, kept=kept)
+
+    def chain(self) -> Iterator[Account]:
+        """This account and those above it."""
+        account: Account | None = self
+        while account is not None:
+            yield account
+            account = account.parent
+
+    async def end(self) -> None:
+        """Pay for nothing more, since another account may be opened for the owner elsewhere.
+
+        Calls under way go on, and what they may use at most is counted as spent until they have
+        ended. Only where their seconds are bounded they are cancelled, and waited for.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        if self._taking is not None:
+            await self._taking.end()
+        if self.on_spent is not None and self._held != _Held():
+            self.on_spent(self._held.as_spent())
+
+    async def spent(self) -> Spending:
+        """What was used so far."""
+        await self._ready()
+        return self._spent
+
+    @property
+    def usage(self) -> Usage:
+        """What was used since it was opened, as the sum of its calls."""
+        spent = self._spent
+        usd = None if spent.unpriced else spent.usd
+        tokens = spent.input_tokens, spent.output_tokens
+        return Usage(spent.calls, spent.failed, *tokens, usd, spent.cached)
+
+    async def _ready(self) -> None:
+        for account in self.chain():
+            while account.load is not None:
+                if account._loading is not None:
+                    await account._loading.wait()  # all go on at once, not one after another
+                    continue
+                loaded = account._loading = anyio.Event()
+                try:
+                    account._spent += await account.load()
+                    account.load = None
+                finally:
+                    account._loading = None
+                    loaded.set()
+
+    async def count_known(self) -> None:
+        """Count an answer that was known, here and above."""
+        await self._ready()
+        self._add(Spending(cached=1))
+
+    def _add(self, spending: Spending) -> None:
+        # Only after `_ready`: what was added before it would be loaded again, and count twice.
+        for account in self.chain():
+            account._spent += spending
+            if account.on_spent is not None:
+                account.on_spent(spending)
+
+    def seconds_left(self) -> float:
+        """Until the first deadline of the chain."""
+        return min((account._until_deadline() for account in self.chain()), default=math.inf)
+
+    def _until_deadline(self) -> float:
+        if self.budget.seconds is None or self.adds_up:
+            return math.inf
+        return self._counts._began + self.budget.seconds - time.monotonic()
+
+    def taking(self) -> AbstractContextManager[object]:
+        """Time a call, and cancel it when what calls may take together is used up."""
+        timed = [account._taking for account in self.chain() if account._taking is not None]
+        if not timed:
+            return contextlib.nullcontext()
+        if len(timed) == 1:
+            return timed[0].call()
+        stack = contextlib.ExitStack()
+        for taking in timed:
+            stack.enter_context(taking.call())
+        return stack
+
+    def bounds(self, *kinds: str) -> bool:
+        """Whether any account of the chain has a budget of one of these kinds."""
+        return any(
+            getattr(account.budget, kind) is not None for account in self.chain() for kind in kinds
+        )
+
+    def left(self) -> Budget:
+        """What is left of the budgets, the smallest of the chain for each kind."""
+        left: dict[str, float] = {}
+        for account in self.chain():
+            counts = account._counts
+            rests = {kind: most - getattr(counts._spent, kind) for kind, most in account._limits}
+            if account.budget.usd is not None:
+                rests["usd"] = account.budget.usd - counts._spent.usd
+            if account.budget.seconds is not None:
+                taking = account._taking
+                rests["seconds"] = taking.left if taking else account._until_deadline()
+            for kind, rest in rests.items():
+                left[kind] = max(min(rest, left.get(kind, rest)), 0)
+        return Budget.made(left)
+
+    async def hold(self, request: Request, need: Usage) -> Hold:
+        """Reserve what a request may use at most.
+
+        Waits while only what other calls have reserved stands in the way.
+
+        Args:
+            request: what is asked; its time limit bounds the wait.
+            need: one call's tokens and dollars; `usd` is None for an unknown price.
+
+        Raises:
+            SubLLMError: of kind `budget`, which names the budget and what raises it.
+        """
+        await self._ready()
+        held = _Held.of(need)
+        await self._reserve(held, request)
+        return Hold(self, held, request)
+
+    def fits(self, need: Usage) -> bool:
+        """Whether a request would fit if no other call were in flight."""
+        held = _Held.of(need)
+        return all(account._over(held, others=False) is None for account in self.chain())
+
+    async def _reserve(self, held: _Held, request: Request) -> None:
+        lacking = self._lacking(held, request)
+        if lacking is not None:
+            with anyio.move_on_after(request.timeout_s):
+                while lacking is not None:
+                    await lacking._settled.wait()
+                    lacking = self._lacking(held, request)
+        if lacking is not None:
+            raise _error(
+                request,
+                f"what calls in flight have reserved left no room within {request.timeout_s:g} s",
+                "Lower concurrency or max_tokens, or raise the budget.",
+            )
+        for account in self.chain():
+            account._held.add(held)
+
+    def _lacking(self, held: _Held, request: Request) -> Account | None:
+        """The first account without room for now; raise where there will be none."""
+        waiting = None
+        for account in self.chain():
+            if account._ended:
+                raise account._closed(request)
+            if (kind := account._over(held, others=False)) is not None:
+                raise account._refusal(kind, held, request)
+            if waiting is None and account._over(held, others=True) is not None:
+                waiting = account
+        return waiting
+
+    def _over(self, need: _Held, *, others: bool) -> str | None:
+        """The kind of budget that a call would go over, with what others reserved or without."""
+        budget, counts = self.budget, self._counts
+        spent, held = counts._spent, counts._held
+        for kind, most in self._limits:
+            used = getattr(spent, kind) + getattr(need, kind)
+            if used + (getattr(held, kind) if others else 0) > most:
+                return kind
+        if budget.usd is not None:
+            if need.usd is None:
+                return "usd"
+            total = spent.usd + need.usd + ((held.usd or 0.0) if others else 0.0)
+            if total > budget.usd + _ROUNDING:
+                return "usd"
+        if self._taking is not None:
+            return "seconds" if self._taking.left <= 0 else None
+        return "seconds" if self._until_deadline() <= 0 else None
+
+    def _refusal(self, kind: str, need: _Held, request: Request) -> SubLLMError:
+        setting = self.raised_by.get(kind, f"the budget of {kind}")
+        step = f"Raise {setting}, or {self.otherwise}."
+        if kind == "usd" and need.usd is None:
+            cause = (
+                f"{self.name} has a budget of ${self.budget.usd:g} and the price of "
+                f"{request.model or 'this model'} is unknown, so it cannot be kept"
+            )
+            step = (
+                f"Bound calls or tokens instead of {setting}, or name a model with a known price."
+            )
+            return _error(request, cause, step)
+        # Of the whole budget: what is kept of it is said beside it.
+        most = getattr(self._counts.budget, kind)
+        spent = getattr(self._counts._spent, kind)
+        kept = getattr(self.kept, kind, None) or 0
+        if kind == "usd":
+            cause = (
+                f"{self.name} has spent ${spent:.4f} of ${most:g} "
+                f"and this call may cost ${need.usd:.4f}"
+            )
+        elif kind == "calls":
+            cause = f"{self.name} has made {spent:,} of {most:,} sub-LLM calls"
+        elif kind != "seconds":
+            has = f"has used {spent:,} of {most:,}" if spent else f"may use {most:,}"
+            may = getattr(need, kind)
+            cause = f"{self.name} {has} {kind.replace('_', ' ')} and this call may use {may:,}"
+        elif self.adds_up:
+            cause = f"the sub-LLM calls of {self.name} have taken their {most:g} s"
+        else:
+            cause = f"the {most:g} s of {self.name} have passed"
+        if kept:
+            cause += f", and the last {_amount(kind, kept)} of it are kept to conclude"
+        return _error(request, cause, step)
+
+    def _closed(self, request: Request) -> SubLLMError:
+        text = f"{self.name} was closed, and nothing is asked for it any more"
+        return SubLLMError(text, kind="failed", model=request.model or "", calls=0)
+
+    def cut_short(self, request: Request) -> SubLLMError:
+        """The error for a call that an account ended: for want of seconds, or with itself."""
+        for account in self.chain():
+            if account._ended:
+                return account._closed(request)
+        timed = [account for account in self.chain() if account.budget.seconds is not None]
+        first = min(
+            timed,
+            key=lambda account: (
+                account._taking.left if account._taking else account._until_deadline()
+            ),
+        )
+        return first._refusal("seconds", _Held(), request)
+
+    def _release(self, held: _Held) -> None:
+        for account in self.chain():
+            account._held.add(held, -1)
+            if account._ended and account.on_spent is not None:
+                account.on_spent(held.as_spent(-1))
+            event, account._settled = account._settled, anyio.Event()
+            event.set()
+
+
+class Hold:
+    """What is reserved for one request, from its first try to its end; a `Meter`."""
+
+    def __init__(self, account: Account, held: _Held, request: Request) -> None:
+        self._account = account
+        self._each = held
+        self._reserved = True
+        self._tries = 0
+        self._open = False
+        self._said = 0
+        self._request = request
+        self._began = time.monotonic()
+
+    async def begin(self) -> None:
+        """Reserve for another try what was reserved for the first, and what was said since."""
+        if not self._reserved:
+            self._each = self._grown()
+            await self._account._reserve(self._each, self._request)
+            self._reserved = True
+        self._tries += 1
+        self._open = True
+
+    def end(self, usage: Usage) -> None:
+        """Settle a try."""
+        self._open = False
+        self._said = usage.output_tokens
+        self._settle(spending_of(usage))
+
+    def _grown(self) -> _Held:
+        # An answer that did not fit its schema is part of the next prompt.
+        each = self._each
+        if not each.tokens:
+            return _Held(1, 0, 0, each.usd)
+        usd = each.usd * (each.tokens + self._said) / each.tokens if each.usd else each.usd
+        return _Held(1, each.input_tokens + self._said, each.output_tokens, usd)
+
+    def close(self, usage: Usage | None) -> None:
+        """Settle what no try did, and release the rest.
+
+        Args:
+            usage: of the whole request; `None` if it was cancelled.
+        """
+        failed = usage.failed if usage is not None else int(self._tries > 0)
+        if self._open:
+            self.end(Usage(calls=1, usd=None))
+        seconds = time.monotonic() - self._began
+        if self._tries == 0 and usage is not None:
+            self._settle(replace(spending_of(usage), seconds=seconds))
+        else:
+            self._settle(Spending(failed=failed, seconds=seconds))
+
+    def _settle(self, spending: Spending) -> None:
+        if spending != Spending():
+            self._account._add(spending)
+        if self._reserved:
+            self._reserved = False
+            self._account._release(self._each)
+
+
+def spending_of(usage: Usage) -> Spending:
+    """Return usage as it is kept: dollars as far as they are known, and the calls that are not."""
+    return Spending(
+        usage.calls,
+        usage.failed,
+        usage.cached,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.usd or 0.0,
+        usage.calls if usage.usd is None else 0,
+    )
+
+
+def _amount(kind: str, number: float) -> str:
+    return Budget.made({kind: number}).words[0]
+
+
+def _error(request: Request, cause: str, step: str) -> SubLLMError:
+    return SubLLMError(
+        f"budget: {cause}. {step}", kind="budget", model=request.model or "", calls=0
+    )
