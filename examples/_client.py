@@ -95,18 +95,12 @@ async def connect(
             example asks none.
         allow: a further folder to read from.
     """
-    settings = load_settings()
     more = ["--allow", str(allow)] if allow else []
-    with tempfile.TemporaryDirectory(prefix="rlm-mcp-example-") as home, _model(answer) as model:
+    with environment(answer) as environ:
         server = StdioServerParameters(
             command=sys.executable,
-            args=["-P", "-m", "rlm_mcp.cli", "serve", "--home", home, "--space", "example", *more],
-            env={
-                **{name: value for name, value in os.environ.items() if "RLM_MCP" not in name},
-                **model,
-                "RLM_MCP_CONFIG": os.devnull,
-                "RLM_MCP_CACHE": str(settings.cache),
-            },
+            args=["-P", "-m", "rlm_mcp.cli", "serve", "--space", "example", *more],
+            env=environ,
             cwd=folder,
         )
         async with Client(stdio_client(server), read_timeout_seconds=600) as client:
@@ -116,14 +110,33 @@ async def connect(
 
 
 @contextlib.contextmanager
+def environment(answer: Answer | None = None) -> Iterator[dict[str, str]]:
+    """The environment of a server or command with a home of its own, and the model that you set.
+
+    Args:
+        answer: as for `connect`.
+    """
+    with tempfile.TemporaryDirectory(prefix="rlm-mcp-example-") as home, _model(answer) as model:
+        yield {
+            **{name: value for name, value in os.environ.items() if "RLM_MCP" not in name},
+            **model,
+            "RLM_MCP_CONFIG": os.devnull,
+            "RLM_MCP_CACHE": str(load_settings().cache),
+            "RLM_MCP_HOME": home,
+        }
+
+
+@contextlib.contextmanager
 def _model(answer: Answer | None) -> Iterator[dict[str, str]]:
-    """The variables that name the sub-model."""
-    name = choose(load_settings().sub_model, os.environ)
+    """The variables that name the models."""
+    settings = load_settings()
+    name = choose(settings.sub_model, os.environ)
     if answer is None:
         yield {}
     elif name != AGENT and not name.startswith("cli/"):
-        print(f"sub-model: {name}, as you have set it")
-        yield {"RLM_MCP_SUB_MODEL": name}
+        root = settings.root_model or name
+        print(f"sub-model: {name}, root model: {root}, as you have set them")
+        yield {"RLM_MCP_SUB_MODEL": name, "RLM_MCP_ROOT_MODEL": root}
     else:
         print("sub-model: a small function of this example (set RLM_MCP_SUB_MODEL for a real one)")
         with LocalOpenAIServer(lambda messages: answer(str(messages[-1]["content"]))) as server:

@@ -19,13 +19,16 @@ LAST_LINE = re.compile(
 )
 
 
-def test_there_is_a_client_and_an_example_for_each_of_five_uses() -> None:
+def test_there_is_a_client_and_an_example_for_each_of_eight_uses() -> None:
     assert NAMES == [
         "clustering",
         "codebase_question",
+        "delegated_question",
+        "dependent_calls",
         "multi_hop",
         "needle",
         "scripted_client",
+        "shell_question",
         "structure",
     ]
 
