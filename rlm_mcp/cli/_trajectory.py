@@ -16,7 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..errors import SourceError
-from ..store import Store
+from ..store import SpanRow, Store
 from ..trajectory import Node, export_line, read_trees, spans_of
 
 GROUPED = 4
@@ -48,10 +48,18 @@ def print_trees(store: Store, space: str, limit: int, *, full: bool) -> None:
     if not tops:
         click.echo(f"Nothing is recorded of space {space} (RLM_MCP_RECORD says what is).")
         return
-    shown = f"the last {limit} of {total:,} calls" if total > limit else f"{total:,} calls"
-    root = Tree(Text(f"space {space}: {shown}", style="bold"), guide_style="dim")
+    shown = f"the last {limit} of {total:,} calls" if total > limit else _count(total, "call")
+    row = store.space(space)
+    origin = f", fork of {_printable(row.origin)}" if row is not None and row.origin else ""
+    root = Tree(Text(f"space {space}: {shown}{origin}", style="bold"), guide_style="dim")
+    outer, branch = "", root
     for top in tops:
-        _add(root, top, full=full)
+        if top.outer is None:
+            _add(root, top, full=full)
+            continue
+        if top.outer.id != outer:
+            outer, branch = top.outer.id, root.add(_outer_line(top.outer))
+        _add(branch, top, full=full)
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=_WIDTH)
@@ -77,6 +85,14 @@ def _add(branch: Tree, node: Node, *, full: bool) -> None:
             below.add(_sum(calls))
 
 
+def _outer_line(span: SpanRow) -> Text:
+    """What happened in another space, and had its parts here."""
+    line = Text(f"part of {_one_line(span.kind)} in space {_printable(span.space)}", style="dim")
+    if label := _label(Node(span)):
+        line.append("  " + label, style="italic")
+    return line
+
+
 def _line(node: Node) -> Text:
     span, detail = node.span, node.span.detail
     name = span.kind if span.kind != "spaces" else f"spaces {detail.get('action', '')}"
@@ -96,6 +112,10 @@ def _line(node: Node) -> Text:
         cached, failed = detail.get("cached_calls"), detail.get("failed_calls")
         parts.append(f"{cached:,} cached" if cached else "")
         parts.append(f"{failed:,} failed" if failed else "")
+    if span.kind == "sub_rlm" and isinstance(fork := detail.get("fork"), str):
+        ended = detail.get("ended")
+        parts.append(f"space {fork}")
+        parts.append(str(ended) if ended != "submitted" else "")
     parts += _spent(detail.get("input_tokens"), detail.get("output_tokens"), detail.get("usd"))
     line.append(" " + ", ".join(_one_line(part) for part in parts if part))
     if label := _label(node):
@@ -106,13 +126,24 @@ def _line(node: Node) -> Text:
 def _label(node: Node) -> str:
     """What tells a span from others of its kind: the first line of what it was asked to do."""
     detail = node.span.detail
-    for name in ("code", "question", "prompt", "arguments"):
+    names = ("code", "question", "prompt", "arguments")
+    # What a change of a space came to says more than what it was given.
+    for name in ("reply", *names) if node.span.kind == "spaces" else names:
         if isinstance(text := detail.get(name), str):
-            return _one_line(text)
-    for name in ("code", "question", "prompt"):
+            return _one_line(_telling(text) if name in ("code", "prompt") else text)
+    for name in names[:3]:
         if f"{name}_chars" in detail:
             return f"({name}: {detail[f'{name}_chars']:,} characters)"
     return ""
+
+
+def _telling(text: str) -> str:
+    """Text from the first line on that is not the same in many."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        if line.strip() and not line.startswith(("import ", "from ", "Question:")):
+            return "\n".join(lines[number:])
+    return text
 
 
 def _sum(calls: Sequence[Node]) -> Text:

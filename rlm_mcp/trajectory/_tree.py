@@ -15,10 +15,17 @@ _BEGINNING = 200
 
 @dataclass
 class Node:
-    """A span and its parts, in the order in which they began."""
+    """A span and its parts, in the order in which they began.
+
+    Args:
+        span: what happened.
+        parts: of it.
+        outer: what it is a part of in another space, at the top of what a space shows.
+    """
 
     span: SpanRow
     parts: list[Node] = field(default_factory=list)
+    outer: SpanRow | None = None
 
 
 def spans_of(store: Store, table: SpanTable, space: str, tree: str) -> Iterator[SpanRow]:
@@ -66,7 +73,21 @@ def read_trees(
             node = nodes[span.id] = Node(span)
             parent = nodes.get(span.parent)
             (parent.parts if parent is not None else tops).append(node)
+    _find_outer(table, tops)
     return tops, total
+
+
+def _find_outer(table: SpanTable, tops: list[Node]) -> None:
+    """Say of what has its beginning in another space, as the steps of a run, what that was."""
+    inner = [top for top in tops if top.span.parent is not None]
+    wanted = {top.span.parent for top in inner}
+    found: dict[str | None, SpanRow] = {}
+    for tree in dict.fromkeys(top.span.tree for top in inner):
+        for span in table.of_tree(tree):
+            if span.id in wanted:
+                found[span.id] = span
+    for top in inner:
+        top.outer = found.get(top.span.parent)
 
 
 def _beginnings(detail: dict[str, Any]) -> dict[str, Any]:

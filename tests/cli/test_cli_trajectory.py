@@ -11,6 +11,7 @@ from rlm_mcp.errors import SubLLMError
 from rlm_mcp.lm import Request, ScriptedModel
 
 from ..conftest import Connect
+from ..recursion._roots import RootModel, code
 from .conftest import Command
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
@@ -111,3 +112,33 @@ async def test_a_space_without_a_record_says_so_and_an_unknown_one_is_an_error(
         assert missing.returncode == 1
         assert "there is no space `other`" in missing.stderr
         assert "main" in missing.stderr
+
+
+async def test_runs_forks_and_what_was_taken_back_are_told_apart(
+    command: Command, connect: Connect
+) -> None:
+    nested = code("r = sub_rlm('deeper')", "SUBMIT(r)")
+    async with connect(RootModel(nested, code("import re", "SUBMIT(7)"))) as agent:
+        await agent.run("x = 1")
+        await agent.call("spaces", action="fork", name="trial")
+        await agent.run("del x")
+        await agent.call("spaces", action="undo")
+        reply = await agent.run("import re\nprint(sub_rlm('What is it?'))")
+        assert reply.startswith("7\n")
+    shown = command("spaces", "show", "main").stdout.splitlines()
+    assert "spaces fork ok" in shown[2] and "space trial is a fork of main as of" in shown[2]
+    assert "spaces undo ok" in shown[4] and "undone: 'del x'; space main is at exec" in shown[4]
+    assert "print(sub_rlm('What is it?'))" in shown[5]
+    assert "sub_rlm ok" in shown[6] and ", space main.rlm-" in shown[6]
+    fork = shown[6].partition(", space ")[2].partition(",")[0]
+    assert command("spaces", "show", "trial").stdout.startswith("Nothing is recorded")
+    head, outer, step, *_, last = command("spaces", "show", fork).stdout.splitlines()
+    assert head == f"space {fork}: 1 call, fork of main"
+    assert outer == "└── part of sub_rlm in space main  What is it?"
+    assert step.startswith("    └── ") and "iteration 1 ok" in step
+    assert "execution" in last and "SUBMIT(7)" in last
+    (deeper,) = (line for line in shown if line.endswith("deeper") and "sub_rlm ok" in line)
+    inner = deeper.partition(", space ")[2].partition(",")[0]
+    shown = command("spaces", "show", inner).stdout.splitlines()
+    assert shown[0] == f"space {inner}: 1 call, fork of {fork}"
+    assert shown[1] == f"└── part of sub_rlm in space {fork}  deeper"
