@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -26,6 +26,7 @@ from ._types import Request, Usage
 
 _ROUNDING = 1e-9
 _COUNTS = ("calls", "tokens", "input_tokens", "output_tokens")
+_UNTIMED = contextlib.nullcontext()
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ class Account:
         self._limits = [
             (kind, most) for kind in _COUNTS if (most := getattr(self.budget, kind)) is not None
         ]
+        self._kinds = {kind for kind in KINDS if getattr(self.budget, kind) is not None}
         self._counts = self.parent if self.kept is not None and self.parent is not None else self
         self._ended = False
         self._taking: CallSeconds | None = None
@@ -177,7 +179,11 @@ class Account:
 
     def seconds_left(self) -> float:
         """Until the first deadline of the chain."""
-        return min((account._until_deadline() for account in self.chain()), default=math.inf)
+        left = math.inf
+        for account in self.chain():
+            if "seconds" in account._kinds:
+                left = min(left, account._until_deadline())
+        return left
 
     def _until_deadline(self) -> float:
         if self.budget.seconds is None or self.adds_up:
@@ -185,22 +191,18 @@ class Account:
         return self._counts._began + self.budget.seconds - time.monotonic()
 
     def taking(self) -> AbstractContextManager[object]:
-        """Time a call, and cancel it when what calls may take together is used up."""
-        timed = [account._taking for account in self.chain() if account._taking is not None]
-        if not timed:
-            return contextlib.nullcontext()
-        if len(timed) == 1:
-            return timed[0].call()
-        stack = contextlib.ExitStack()
-        for taking in timed:
-            stack.enter_context(taking.call())
-        return stack
+        """Time a call, and cancel it when what calls may take together is used up.
+
+        One account of a chain adds seconds up: that of the space, at its end.
+        """
+        for account in self.chain():
+            if account._taking is not None:
+                return account._taking.call()
+        return _UNTIMED
 
     def bounds(self, *kinds: str) -> bool:
         """Whether any account of the chain has a budget of one of these kinds."""
-        return any(
-            getattr(account.budget, kind) is not None for account in self.chain() for kind in kinds
-        )
+        return any(not account._kinds.isdisjoint(kinds) for account in self.chain())
 
     def left(self) -> Budget:
         """What is left of the budgets, the smallest of the chain for each kind."""
@@ -269,6 +271,8 @@ class Account:
 
     def _over(self, need: _Held, *, others: bool) -> str | None:
         """The kind of budget that a call would go over, with what others reserved or without."""
+        if not self._kinds:
+            return None
         budget, counts = self.budget, self._counts
         spent, held = counts._spent, counts._held
         for kind, most in self._limits:
@@ -394,7 +398,7 @@ class Hold:
             self.end(Usage(calls=1, usd=None))
         seconds = time.monotonic() - self._began
         if self._tries == 0 and usage is not None:
-            self._settle(replace(spending_of(usage), seconds=seconds))
+            self._settle(spending_of(usage, seconds))
         else:
             self._settle(Spending(failed=failed, seconds=seconds))
 
@@ -406,7 +410,7 @@ class Hold:
             self._account._release(self._each)
 
 
-def spending_of(usage: Usage) -> Spending:
+def spending_of(usage: Usage, seconds: float = 0.0) -> Spending:
     """Return usage as it is kept: dollars as far as they are known, and the calls that are not."""
     return Spending(
         usage.calls,
@@ -416,6 +420,7 @@ def spending_of(usage: Usage) -> Spending:
         usage.output_tokens,
         usage.usd or 0.0,
         usage.calls if usage.usd is None else 0,
+        seconds,
     )
 
 
