@@ -58,7 +58,8 @@ def test_answers_of_an_older_format_are_still_known(home: Home) -> None:
         "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, created REAL NOT NULL, "
         "used REAL NOT NULL, size INTEGER NOT NULL, answer BLOB NOT NULL) WITHOUT ROWID;"
         "INSERT INTO answers SELECT * FROM later; DROP TABLE later;"
-        "CREATE INDEX answers_by_use ON answers (used); PRAGMA user_version = 3"
+        "CREATE INDEX answers_by_use ON answers (used); ALTER TABLE spending DROP COLUMN seconds;"
+        "PRAGMA user_version = 3"
     )
     database.close()
     home.reopen()
