@@ -10,11 +10,21 @@ from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._command_agent import CommandAgent
-from ._guest_calls import CallLimits, answer_guest, estimate_guest, is_model_name
+from ._embeddings import HOW_TO_SET as HOW_TO_SET_EMBED
+from ._embeddings import LOCAL, Embedded, Embedder
+from ._guest_calls import (
+    CallLimits,
+    Strict,
+    answer_guest,
+    checked,
+    estimate_guest,
+    is_model_name,
+)
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._meter import METER, Meter
 from ._model import SubModel
+from ._model_folder import ModelFolderError, find_model
 from ._openai_server import Failure, LocalOpenAIServer
 from ._questions import Question, Questions
 from ._router import Router
@@ -22,13 +32,17 @@ from ._schema import SchemaMismatchError, UnusableSchemaError, check_schema, rea
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Turn, Usage
+from ._vectors import MAX_DIMENSIONS
 
 __all__ = [
     "AGENT",
     "CACHE_MB",
     "DEFAULT_TIMEOUT_S",
     "HOW_TO_SET",
+    "HOW_TO_SET_EMBED",
     "IN_FLIGHT",
+    "LOCAL",
+    "MAX_DIMENSIONS",
     "METER",
     "SMALL_MODELS",
     "Account",
@@ -41,12 +55,15 @@ __all__ = [
     "CallLimits",
     "Calls",
     "CommandAgent",
+    "Embedded",
+    "Embedder",
     "Failure",
     "Hold",
     "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",
     "Meter",
+    "ModelFolderError",
     "NoModel",
     "OnProgress",
     "Prompt",
@@ -56,6 +73,7 @@ __all__ = [
     "Router",
     "SchemaMismatchError",
     "ScriptedModel",
+    "Strict",
     "SubModel",
     "Turn",
     "UnusableSchemaError",
@@ -63,8 +81,10 @@ __all__ = [
     "answer_guest",
     "ask_all",
     "check_schema",
+    "checked",
     "choose",
     "estimate_guest",
+    "find_model",
     "is_model_name",
     "open_model",
     "read_data",

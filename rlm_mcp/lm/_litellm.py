@@ -43,7 +43,8 @@ _LITELLM_WARNINGS = (r".*using the `ReadOnly` qualifier", r"Pydantic serializer 
 _import_lock = threading.Lock()
 
 
-def _import_litellm() -> Any:
+def import_litellm() -> Any:
+    """Import litellm, which takes seconds, and make it quiet."""
     # Without the first, importing fetches a price table; without the second, it reads a `.env`.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
@@ -90,7 +91,7 @@ class LiteLLMModel:
     async def load(self) -> None:
         """Import litellm now, so that the first call does not wait the seconds this takes."""
         if self._litellm is None:
-            self._litellm = await to_thread.run_sync(_import_litellm, abandon_on_cancel=True)
+            self._litellm = await to_thread.run_sync(import_litellm, abandon_on_cancel=True)
 
     async def ask(self, request: Request) -> Answer:
         """Answer one request, with retries, or raise `SubLLMError`."""

@@ -1,8 +1,9 @@
 """`search` for guest code: the passages of a variable that a question in words is about."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import zip_longest
 from typing import Any
 
 from ._chunk import Chunk
@@ -11,6 +12,7 @@ from ._hits import Hit, Hits
 from ._index import Index, Place
 from ._kinds import base_of, table_kind, type_name
 from ._lines import as_text, is_text, plain
+from ._meaning import Vectors, fused, nearest
 from ._rank import query_words, rank
 from ._render import short
 from ._sources import name_of, namespace
@@ -34,7 +36,7 @@ class _Kept:
     """An index, and what is known of the variable as it was then.
 
     `keys` are those of a dict, `called` are they as text, `names` is an index of that; `plain` says
-    that the texts are the variable's own.
+    that the texts are the variable's own; `vectors` are those of the index's chunks.
     """
 
     index: Index
@@ -42,6 +44,7 @@ class _Kept:
     keys: list[Any] | None = None
     called: Sequence[Any] = ()
     names: Index | None = None
+    vectors: Vectors = field(default_factory=Vectors)
 
 
 _kept: dict[Any, _Kept] = {}
@@ -54,12 +57,13 @@ def search(
     k: int = 10,
     *,
     size: int = SIZE,
-    embed: Embed | None = None,
+    embed: Embed | bool | None = None,
 ) -> Hits:
     """Find the passages about something, best first, as a list of `Hit`.
 
     Words count by BM25, whatever their ending (`load` finds `loading`) and inside of `camelCase`
-    and `snake_case`; what is misspelt is found by its trigrams. The target is a text, a list of
+    and `snake_case`; what is misspelt is found by its trigrams. Where an embedding model is set,
+    the passages that are nearest in meaning are found too. The target is a text, a list of
     texts or dicts, a dict of path to text, or a DataFrame. A `Hit` has `where` (path, index or
     ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage. The index is
     kept with the space, and what changed is indexed again.
@@ -69,16 +73,21 @@ def search(
         target: where to search.
         k: how many passages at most.
         size: bytes of a passage, about.
-        embed: turns a list of texts into vectors; then the best are ranked by meaning as well.
+        embed: True for words and meaning, by the embedding model of the server; left out, that
+            where it runs on this machine and is quick; False for words alone. A function from a
+            list of texts to vectors ranks the best by words anew.
 
     Raises:
         TypeError: the target is none of these.
+        EmbeddingError: meaning was asked for, and there is no model, or it failed.
         ValueError: an argument cannot be used.
     """
     if type(query) is not str or not query.strip():
         raise ValueError("search(query, target): the query must be words, not empty")
     if type(k) is not int or k < 1 or type(size) is not int or not 100 <= size <= 100_000:
         raise ValueError(f"k={k!r}, size={size!r}: k must be above 0, size 100 to 100,000")
+    if not (embed is None or isinstance(embed, bool) or callable(embed)):
+        raise TypeError(f"embed={short(embed, 80)}: True, False, or a function")
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
     if is_view(target):
@@ -89,9 +98,20 @@ def search(
     kept, texts = _index_of(target, size, *_texts(target))
     called = kept.called or range(len(texts))
     ranking = rank(kept.index, kept.names, query)
+    chunks = ranking.chunks[:_EXAMINED]
+    by_words = len(chunks)
+    near: list[int] = []
+    if embed is None or isinstance(embed, bool):
+        if embed is not False:
+            asked = embed is True
+            near, note = nearest(kept.vectors, kept.index, texts, query, asked=asked)
+            ranking.notes += [note] if note else []
+        embed = None
+        known = set(chunks)
+        chunks += [chunk for chunk in near if chunk not in known]
     found = [
         (kept.index.place(chunk), score)
-        for chunk, score in zip(ranking.chunks[:_EXAMINED], ranking.scores, strict=False)
+        for chunk, score in zip_longest(chunks, ranking.scores[:by_words], fillvalue=0.0)
     ]
     passages = [texts[place.text][place.start : place.end] for place, _ in found]
     stems = ranking.words
@@ -105,6 +125,11 @@ def search(
         scores = [0.0] * len(found)
         for at, i in enumerate(order):
             scores[i] = 1 / (1 + at)
+    elif near:
+        at_of = {chunk: i for i, chunk in enumerate(chunks)}
+        both = fused([i for i in order if i < by_words], [at_of[chunk] for chunk in near])
+        scores = [both[i] for i in range(len(found))]
+        order = sorted(both, key=lambda i: -both[i])
     hits = Hits()
     hits.notes = tuple(ranking.notes)
     of = name_of(target) or ""
