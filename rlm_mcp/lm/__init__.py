@@ -10,8 +10,7 @@ from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._command_agent import CommandAgent
-from ._embeddings import HOW_TO_SET as HOW_TO_SET_EMBED
-from ._embeddings import LOCAL, Embedded, Embedder
+from ._embeddings import LOCAL, Embedder, unasked_of
 from ._guest_calls import (
     CallLimits,
     Strict,
@@ -39,7 +38,6 @@ __all__ = [
     "CACHE_MB",
     "DEFAULT_TIMEOUT_S",
     "HOW_TO_SET",
-    "HOW_TO_SET_EMBED",
     "IN_FLIGHT",
     "LOCAL",
     "MAX_DIMENSIONS",
@@ -55,7 +53,6 @@ __all__ = [
     "CallLimits",
     "Calls",
     "CommandAgent",
-    "Embedded",
     "Embedder",
     "Failure",
     "Hold",
@@ -90,4 +87,5 @@ __all__ = [
     "read_data",
     "scrub",
     "secret_values",
+    "unasked_of",
 ]

@@ -101,7 +101,9 @@ class KnownEmbeddings:
             # Then all are asked for: dearer than knowing, and better than failing.
             logger.warning("known vectors cannot be read: %s", error)
             return {}
-        return {key: row.answer for key, row in rows.items() if 0 < len(row.answer) <= MAX_DIMENSIONS}
+        return {
+            key: row.answer for key, row in rows.items() if 0 < len(row.answer) <= MAX_DIMENSIONS
+        }
 
     async def _get(
         self, wanted: Mapping[str, str], found: Mapping[str, bytes], model: SubModel, spent: Spent

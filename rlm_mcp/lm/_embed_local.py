@@ -33,7 +33,11 @@ REFILL_SECONDS = 0.3
 _HEAD_BYTES = 1_000
 # Threads of a library that began before the walls are up would be outside of them; those of the
 # tokenizer begin with the work.
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "true"}
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+}
 _BY_WORDS = "search by words alone with embed=False"
 
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from rlm_mcp.errors import SubLLMError
 
 from ._asking import Asking
-from ._litellm import import_litellm
+from ._litellm import close_litellm, import_litellm
 from ._litellm_reply import trouble_of
 from ._pauses import Pauses
 from ._reply import ProviderReply
@@ -33,7 +33,7 @@ _STEPS = {
     "rate_limit": f"Wait and search again, {_BY_WORDS}.",
     "context": f"Search with a smaller size=, {_BY_WORDS}.",
     "timeout": f"Search again, {_BY_WORDS}.",
-    "connection": f"Check that the model's server runs at that address, then search again, {_BY_WORDS}.",
+    "connection": f"Check that the model's server runs, then search again, {_BY_WORDS}.",
     "failed": f"Search again, {_BY_WORDS}, or set RLM_MCP_EMBED_MODEL to another model.",
 }
 _CHARS_OF_WINDOW = 2
@@ -89,7 +89,7 @@ class ProviderEmbeddings:
     async def aclose(self) -> None:
         """Close the connections that litellm keeps; may be called twice."""
         if self._litellm is not None:
-            await self._litellm.close_litellm_async_clients()
+            await close_litellm(self._litellm)
 
     async def _find_route(self) -> Route:
         async with self._learning:
@@ -201,5 +201,7 @@ def _read(response: Any, count: int) -> list[bytes]:
         raise Trouble("failed", f"{count} texts were sent and {len(found)} vectors came back")
     lengths = sorted({len(vector) for vector in found.values()})
     if len(lengths) > 1:
-        raise Trouble("failed", f"vectors of {lengths[0]} and of {lengths[-1]} numbers in one reply")
+        raise Trouble(
+            "failed", f"vectors of {lengths[0]} and of {lengths[-1]} numbers in one reply"
+        )
     return [found[index] for index in range(count)]

@@ -63,6 +63,13 @@ def import_litellm() -> Any:
     return litellm
 
 
+async def close_litellm(litellm: Any) -> None:
+    """Close the connections that litellm keeps, and forget the closed clients: it would use them
+    again."""
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
+
+
 class LiteLLMModel:
     """Ask through litellm; import it, off the event loop, at the first call.
 
@@ -118,7 +125,7 @@ class LiteLLMModel:
         """Close the connections, also those that litellm keeps."""
         await self._wire.aclose()
         if self._litellm is not None:
-            await self._litellm.close_litellm_async_clients()
+            await close_litellm(self._litellm)
 
     async def _learn(self, model: str) -> Route | SubLLMError:
         async with self._learning:

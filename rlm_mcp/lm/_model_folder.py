@@ -73,15 +73,18 @@ def find_model(place: str) -> ModelFiles:
     for layout in _LAYOUTS:
         model, tokenizer = folder / layout / _MODEL, folder / layout / _TOKENIZER
         if model.is_file() and tokenizer.is_file():
-            found = (model.stat(), tokenizer.stat())
-            seen = [number for info in found for number in (info.st_ino, info.st_size, info.st_mtime_ns)]
-            return ModelFiles(model, tokenizer, tuple(seen))
+            return ModelFiles(model, tokenizer, (*_seen(model), *_seen(tokenizer)))
     text = f"{_MODEL} and {_TOKENIZER} of a static model (model2vec) are not both there"
     raise ModelFolderError(f"{folder}: {text}", text)
 
 
+def _seen(path: Path) -> tuple[int, int, int]:
+    info = path.stat()
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
 def _in_hub(name: str) -> Path:
-    how = f"`hf download {name}` fetches it, or name a folder: model2vec//FOLDER or model2vec/~/FOLDER"
+    how = f"`hf download {name}` fetches it; or name a folder, model2vec//PATH or model2vec/~/PATH"
     if name.count("/") > 1 or not name.strip("/"):
         raise ModelFolderError(f"{name!r} is no model of the hub: {how}", "it is no model's name")
     hub = import_module("huggingface_hub")

@@ -60,9 +60,7 @@ class Route:
     info: ModelInfo | None
 
 
-def find_route(
-    litellm: Any, model: str, *, fast_path: bool, naming: Naming = SUB_MODEL
-) -> Route:
+def find_route(litellm: Any, model: str, *, fast_path: bool, naming: Naming = SUB_MODEL) -> Route:
     """Return the way to a model; raise `SubLLMError` where there is none. Blocks."""
     if (provider := model.partition("/")[0]) in _TERMINAL_LOGIN:
         text = f"{model}: {provider} logs in through a terminal, which a server does not have."

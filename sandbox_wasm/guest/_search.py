@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import zip_longest
 from typing import Any
 
 from ._chunk import Chunk
@@ -109,10 +108,8 @@ def search(
         embed = None
         known = set(chunks)
         chunks += [chunk for chunk in near if chunk not in known]
-    found = [
-        (kept.index.place(chunk), score)
-        for chunk, score in zip_longest(chunks, ranking.scores[:by_words], fillvalue=0.0)
-    ]
+    weights = ranking.scores[:by_words] + [0.0] * (len(chunks) - by_words)
+    found = [(kept.index.place(c), score) for c, score in zip(chunks, weights, strict=True)]
     passages = [texts[place.text][place.start : place.end] for place, _ in found]
     stems = ranking.words
     scores = [
