@@ -19,9 +19,9 @@ from ._model import SubModel
 from ._model_folder import ModelFiles, ModelFolderError, find_model, open_files
 from ._vectors import MAX_DIMENSIONS
 
-UNASKED = 20_000
-"""Texts that a search may have embedded that did not ask for it: 24 MB in passages of the usual
-size, which take some ten seconds, once."""
+UNASKED = 10_000
+"""Texts that a search may have embedded that did not ask for it: 12 MB in passages of the usual
+size, which take some seconds, once."""
 AT_ONCE = 2
 """Helpers that work at the same time; further ones wait (a guess: they are busy all the time)."""
 SECONDS = 120.0

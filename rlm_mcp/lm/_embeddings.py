@@ -117,7 +117,7 @@ class NoEmbedder:
         raise SubLLMError(text, kind="no_model", calls=0)
 
 
-UNASKED_OF_SERVER = 1_000
+UNASKED_OF_SERVER = 500
 """Texts that a search may have a server on this machine embed unasked: some seconds to a minute for
 a small network without a graphics card (a guess)."""
 
