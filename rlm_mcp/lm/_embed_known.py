@@ -46,6 +46,7 @@ class KnownEmbeddings:
         timeout_s: for one request, tries and waits included.
     """
 
+    weight = 1.0
     waits = True
 
     def __init__(

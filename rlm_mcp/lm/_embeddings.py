@@ -54,6 +54,11 @@ class Embedder(Protocol):
         ...
 
     @property
+    def weight(self) -> float:
+        """How much its ranking counts, that of words being 1."""
+        ...
+
+    @property
     def unasked(self) -> int:
         """How many texts a search may have embedded that did not ask for it."""
         ...
@@ -96,6 +101,7 @@ class NoEmbedder:
     """Stands in where no model is set."""
 
     name = ""
+    weight = 0.0
     unasked = 0
     waits = False
 

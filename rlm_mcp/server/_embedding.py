@@ -27,16 +27,22 @@ class _Wanted(Strict):
 
 
 async def describe_model(call: Call, _space: Space, _fields: dict[str, Any]) -> dict[str, Any]:
-    """Say which model makes vectors: `model`, which names it, `unasked`, how many texts a search
-    may have embedded that did not ask for it, and `op`, the operation that does it. Or `none`, why
-    there is none, and whether one is `set`."""
+    """Say which model makes vectors.
+
+    Returns:
+        `model`, which names it, `weight` of its ranking against that of words, `unasked`, how many
+        texts a search may have embedded that did not ask for it, and `op`, the operation that does
+        it. Or `none`, why there is none, and whether one is `set`.
+    """
     embedder = call.app.calls.embedder
     try:
         model = await embedder.identity()
     except SubLLMError as error:
         return {"none": str(error), "set": bool(embedder.name)}
     op = "embed_wait" if embedder.waits else "embed"
-    return {"model": model, "unasked": embedder.unasked, "op": op}
+    return {
+        "model": model, "weight": embedder.weight, "unasked": embedder.unasked, "op": op,
+    }  # fmt: skip
 
 
 async def embed(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:

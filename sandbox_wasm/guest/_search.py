@@ -124,7 +124,8 @@ def search(
             scores[i] = 1 / (1 + at)
     elif near:
         at_of = {chunk: i for i, chunk in enumerate(chunks)}
-        both = fused([i for i in order if i < by_words], [at_of[chunk] for chunk in near])
+        in_words, in_meaning = [i for i in order if i < by_words], [at_of[c] for c in near]
+        both = fused(in_words, in_meaning, kept.vectors.weight)
         scores = [both[i] for i in range(len(found))]
         order = sorted(both, key=lambda i: -both[i])
     hits = Hits()

@@ -121,6 +121,48 @@ async def test_a_model_in_a_folder_is_used_unasked(connect: Connect, folder: Pat
     assert str(folder) not in reply
 
 
+async def test_a_passage_that_only_its_meaning_finds_is_not_hidden_by_many_that_share_a_word(
+    connect: Connect, folder: Path
+) -> None:
+    async with connect(embed_model=f"model2vec/{folder}") as agent:
+        await agent.run("notes = [f'day {i}: nothing about anyone' for i in range(100)]")
+        await agent.run("notes[77] = 'the kitten purrs'")
+        found = await places(agent, "what about the day of my feline")
+        assert 77 in found[:6]  # type: ignore[comparison-overlap]
+        assert len(found) == 10
+
+
+async def test_more_passages_than_are_embedded_unasked_leave_it_to_words(
+    connect: Connect, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._embed_local.LocalEmbeddings.unasked", 2)
+    async with connect(embed_model=f"model2vec/{folder}") as agent:
+        await agent.run(NOTES)
+        reply = await agent.run("search('kitten', notes)")
+        assert "1 hit; by words alone: 3 passages without vectors, embed=True has them" in reply
+        await agent.run("search('kitten', notes, embed=True)")
+        assert (await places(agent, "feline"))[0] == "pets.md"  # they are there now
+
+
+async def test_a_search_that_is_stopped_goes_on_where_it_was(
+    connect: Connect, provider: LocalOpenAIServer
+) -> None:
+    async with connect(embed_model=MODEL) as agent:
+        # Two calls to the host, of which the second fails.
+        await agent.run("notes = [f'note {i} ' + 'x' * 90_000 for i in range(60)]")
+        provider.embed = lambda text: [1.0, 0.0] if "note 5" not in text else ["odd"]  # type: ignore[list-item]
+        text = await agent.fails(
+            "exec_code", code="search('note', notes, size=100_000, embed=True)"
+        )
+        assert "no list of vectors" in text
+        provider.embed = lambda text: [1.0, float("note 59 " in text or text == "a note")]
+        asked = len(provider.embeddings)
+        found = await places(agent, "a note", ", size=100_000, embed=True")
+        assert 59 in found[:3]  # type: ignore[comparison-overlap]
+    again = [text for body in provider.embeddings[asked:] for text in body["input"]]
+    assert not any(text.startswith(f"note {number} ") for text in again for number in (1, 20, 40))
+
+
 async def test_only_what_is_new_is_sent(connect: Connect, provider: LocalOpenAIServer) -> None:
     async with connect(embed_model=MODEL) as agent:
         await agent.run(NOTES)
