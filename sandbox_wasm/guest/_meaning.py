@@ -4,7 +4,7 @@ The vectors are the host's work: a guest has no model. They are kept with the in
 in signed bytes, so that only what is new has to be sent again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -16,6 +16,7 @@ from ._slots import FOUND, read_found
 np: Any = import_module("numpy")
 
 Array = Any  # numpy.ndarray
+TextOf = Callable[[int], str]
 
 DEPTH = 50  # chunks of each ranking that is fused
 _RRF = 3  # with the usual 60, what one ranking alone has comes after all that both have
@@ -71,7 +72,7 @@ class Vectors:
         self._rows = rows = np.concatenate([rows, np.full(more, -1, np.int32)])
         return np.flatnonzero((rows < 0) & (index.alive > 0) & (index.lengths > 0))
 
-    def fill(self, index: Index, texts: Sequence[str], chunks: Array, op: str) -> int:
+    def fill(self, index: Index, text_of: TextOf, chunks: Array, op: str) -> int:
         """Get the vectors of chunks, of those whose text is new from the host.
 
         What was got is kept, also where this is stopped.
@@ -83,7 +84,7 @@ class Vectors:
         for begin in range(0, len(chunks), each):
             some = chunks[begin : begin + each]
             places = [index.place(chunk) for chunk in some.tolist()]
-            cut = [texts[place.text][place.start : place.end] for place in places]
+            cut = [text_of(place.text)[place.start : place.end] for place in places]
             prints = np.array([hash(text) << 32 ^ len(text) for text in cut], np.int64)
             rows = self._find(prints)
             new = [at for at in np.flatnonzero(rows < 0).tolist() if cut[at].strip()]
@@ -163,14 +164,14 @@ def begin() -> None:
 
 
 def nearest(
-    vectors: Vectors, index: Index, texts: Sequence[str], query: str, *, asked: bool
+    vectors: Vectors, index: Index, text_of: TextOf, query: str, *, asked: bool
 ) -> tuple[list[int], str]:
     """The chunks that are nearest to a query in meaning, nearest first, and a note.
 
     Args:
         vectors: of the chunks; those that are missing are made.
         index: of the texts.
-        texts: that the chunks are parts of.
+        text_of: gives the text of a number that chunks are parts of.
         query: as it was asked.
         asked: whether this was asked for. If not, it is done where it costs little.
 
@@ -178,7 +179,7 @@ def nearest(
         EmbeddingError: it was asked for, and there are no vectors.
     """
     try:
-        return _nearest(vectors, index, texts, query, asked=asked)
+        return _nearest(vectors, index, text_of, query, asked=asked)
     except EmbeddingError as error:
         if asked:
             raise
@@ -186,7 +187,7 @@ def nearest(
 
 
 def _nearest(
-    vectors: Vectors, index: Index, texts: Sequence[str], query: str, *, asked: bool
+    vectors: Vectors, index: Index, text_of: TextOf, query: str, *, asked: bool
 ) -> tuple[list[int], str]:
     if not _about:
         _about.update(_answer("embed_model"))
@@ -210,7 +211,7 @@ def _nearest(
         if vectors.dimensions != len(question):
             vectors.clear()  # none yet, or the model behind the name is another one now
             vectors.dimensions = len(question)
-        other = vectors.fill(index, texts, vectors.missing(index), op)
+        other = vectors.fill(index, text_of, vectors.missing(index), op)
         if not other:
             break
         question = embed(op, [query], other)[0]

@@ -103,7 +103,7 @@ def search(
     if embed is None or isinstance(embed, bool):
         if embed is not False:
             asked = embed is True
-            near, note = nearest(kept.vectors, kept.index, texts, query, asked=asked)
+            near, note = nearest(kept.vectors, kept.index, texts.__getitem__, query, asked=asked)
             ranking.notes += [note] if note else []
         embed = None
         known = set(chunks)
