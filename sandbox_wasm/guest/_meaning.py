@@ -196,7 +196,7 @@ def _nearest(
             raise EmbeddingError(_about["none"])
         return [], ""
     unasked = _about["unasked"]
-    if not asked and not unasked:
+    if not index.alive.any() or (not asked and not unasked):
         return [], ""
     if vectors.model != _about["model"]:
         vectors.clear()

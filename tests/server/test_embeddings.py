@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import numpy
 import pytest
+import tokenizers
+from safetensors.numpy import save_file
 
 from rlm_mcp.lm import Failure, LocalOpenAIServer
 from tests.conftest import Agent, Connect
@@ -57,9 +60,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_model(folder: Path, vectors: dict[str, list[float]]) -> None:
-    numpy = pytest.importorskip("numpy")
-    tokenizers = pytest.importorskip("tokenizers")
-    save_file = pytest.importorskip("safetensors.numpy").save_file
     vocabulary = {word: at for at, word in enumerate(["[UNK]", *vectors])}
     model = tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]")
     tokenizer = tokenizers.Tokenizer(model)
