@@ -10,6 +10,7 @@ from ..store import Answers, Spending
 from ._bounded import IN_FLIGHT, Bounded
 from ._budget import Account, Budget
 from ._budgeted import Budgeted
+from ._by_kind import ByKind
 from ._cache import AnswerCache
 from ._cached import Cached
 from ._embed_known import KnownEmbeddings
@@ -17,7 +18,6 @@ from ._embed_local import LocalEmbeddings
 from ._embed_provider import ProviderEmbeddings
 from ._embeddings import LOCAL, Embedder, NoEmbedder, unasked_of
 from ._journal import Journal
-from ._kinds import ByKind
 from ._model import SubModel
 from ._scrubbed import Scrubbed
 from ._types import DEFAULT_TIMEOUT_S

@@ -9,7 +9,16 @@ import pytest
 
 from rlm_mcp.errors import SubLLMError
 from rlm_mcp.helpers._process import Output
-from rlm_mcp.lm import Budget, Calls, LocalOpenAIServer, ScriptedModel, Usage, unasked_of
+from rlm_mcp.lm import (
+    Budget,
+    Calls,
+    LocalOpenAIServer,
+    ModelFolderError,
+    ScriptedModel,
+    Usage,
+    find_model,
+    unasked_of,
+)
 from rlm_mcp.store import Store
 
 
@@ -34,6 +43,15 @@ def test_only_models_that_run_on_this_machine_are_used_unasked(
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
     assert bool(unasked_of(name)) is unasked
+
+
+def test_what_a_static_model_needs_is_named_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._model_folder.LIBRARIES", ("numpy", "no_such_library"))
+    with pytest.raises(ModelFolderError, match="no_such_library must be installed") as found:
+        find_model(str(tmp_path))
+    assert "pip install 'rlm-mcp[embed]'" in str(found.value)
 
 
 @pytest.mark.anyio
