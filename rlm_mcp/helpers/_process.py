@@ -56,31 +56,6 @@ async def run_helper(
     """
     stdin = source if source is not None else _PIPE if data else asyncio.subprocess.DEVNULL
     process = await _start(module, arguments, stdin, target, descriptors, environment)
-    return await finish_helper(
-        process, data, seconds=seconds, idle_seconds=idle_seconds, max_output=max_output
-    )
-
-
-async def start_helper(
-    module: str,
-    arguments: Sequence[str] = (),
-    *,
-    descriptors: Sequence[int] = (),
-    environment: Mapping[str, str] | None = None,
-) -> asyncio.subprocess.Process:
-    """Start a helper ahead of its work, for `finish_helper`; the arguments are as above."""
-    return await _start(module, arguments, _PIPE, None, descriptors, environment)
-
-
-async def finish_helper(
-    process: asyncio.subprocess.Process,
-    data: bytes,
-    *,
-    seconds: float | None = None,
-    idle_seconds: float | None = None,
-    max_output: int = 0,
-) -> Output:
-    """Give a helper its input and take its output; it is killed when this is cancelled."""
     taken = bytearray()
     sending = asyncio.ensure_future(_send(process, data))
     try:
@@ -97,6 +72,20 @@ async def finish_helper(
         await asyncio.wait([sending])
         status = await process.wait()
     return Output(bytes(taken), status, failure)
+
+
+async def start_helper(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> asyncio.subprocess.Process:
+    """Start a helper that answers more than once, over its standard input and output.
+
+    Whoever starts it bounds and ends it. The arguments are those of `run_helper`.
+    """
+    return await _start(module, arguments, _PIPE, None, descriptors, environment)
 
 
 async def _start(

@@ -1,9 +1,10 @@
 """A helper, `python -m rlm_mcp.helpers.embed MODEL TOKENIZER`: vectors of texts by a static model.
 
 The arguments are descriptors: of the vectors of a vocabulary as model2vec keeps them (safetensors),
-and of its tokenizer (JSON). Input: a JSON list of texts. Output: a line with a JSON object that has
-`dimensions`, or `error`, why there is nothing; then for each text the direction of its vector, a
-signed byte for each number.
+and of its tokenizer (JSON). Each request is its length (u32) and a JSON list of texts. Each answer
+is its length (u64) and a line with a JSON object that has `dimensions`, or `error`, why there is
+nothing; then for each text the direction of its vector, a signed byte for each number. A model that
+cannot be used is said so without being asked. It ends with its input.
 
 The vector of a text is the mean of the vectors of its tokens, so this is an addition and no run of
 a network. Neither file is looked at before the walls are up.
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -22,9 +23,9 @@ from ._inside import ThreadsError, give_up_rights, write_all
 
 MAX_MEMORY = 6 << 30
 """Bytes of address space: the largest model that is known, of 512 MB, several times over."""
-CPU_SECONDS = 100
+CPU_SECONDS = 600
+"""Over all requests: some GB of text. Then the next one goes to another process."""
 MAX_DIMENSIONS = 16_384
-_BLOCK = 1 << 20
 _TEXTS = 512
 """That are tokenised at a time: their tokens take some MB."""
 _MOST = 127
@@ -89,16 +90,15 @@ def _unknown_token(tokenizer: Any) -> int:
     return -1 if number is None else int(number)
 
 
-def work(model: _Model, data: bytes) -> Iterator[bytes]:
+def work(model: _Model, data: bytes) -> bytes:
     """Answer one request."""
     texts = [text.encode("utf-8", "replace").decode() for text in json.loads(data)]
-    yield json.dumps({"dimensions": model.dimensions}).encode() + b"\n"
-    for begin in range(0, len(texts), _TEXTS):
-        yield model.directions(texts[begin : begin + _TEXTS])
+    parts = [model.directions(texts[at : at + _TEXTS]) for at in range(0, len(texts), _TEXTS)]
+    return json.dumps({"dimensions": model.dimensions}).encode() + b"\n" + b"".join(parts)
 
 
 def main() -> None:
-    """Give up all rights, read the model, then the texts."""
+    """Give up all rights, read the model, and answer."""
     try:
         # Numpy first: the others import it.
         for name in ("numpy", "safetensors.numpy", "tokenizers"):
@@ -106,23 +106,41 @@ def main() -> None:
         "".encode("utf-8", "replace").decode()
         give_up_rights(max_memory=MAX_MEMORY, cpu_seconds=CPU_SECONDS)
         model = _Model(_read(int(sys.argv[1])), _read(int(sys.argv[2])))
-        texts = bytearray()
-        while block := os.read(0, _BLOCK):
-            texts += block
-        for part in work(model, bytes(texts)):
-            write_all(1, part)
-    except ImportError as error:
-        _fail(f"{(error.name or 'a library').partition('.')[0]} is not installed")
-    except (ThreadsError, _OddModelError) as error:
-        _fail(str(error))
-    except MemoryError:
-        _fail("it takes more memory than there is for it")
-    except Exception as error:  # libraries raise what they like for damaged files
-        _fail(f"it cannot be read: {' '.join(str(error).split())[:300] or type(error).__name__}")
+    except Exception as error:
+        _say(_failure(error))
+        return
+    while head := _take(4):
+        data = _take(struct.unpack("<I", head)[0])
+        try:
+            answer = work(model, data)
+        except Exception as error:
+            answer = _failure(error)
+        _say(answer)
 
 
-def _fail(cause: str) -> None:
-    write_all(1, json.dumps({"error": cause}).encode() + b"\n")
+def _failure(error: Exception) -> bytes:
+    if isinstance(error, ImportError):
+        cause = f"{(error.name or 'a library').partition('.')[0]} is not installed"
+    elif isinstance(error, ThreadsError | _OddModelError):
+        cause = str(error)
+    elif isinstance(error, MemoryError):
+        cause = "it takes more memory than there is for it"
+    else:  # libraries raise what they like for damaged files
+        cause = f"it cannot be read: {' '.join(str(error).split())[:300] or type(error).__name__}"
+    return json.dumps({"error": cause}).encode() + b"\n"
+
+
+def _say(answer: bytes) -> None:
+    write_all(1, struct.pack("<Q", len(answer)))
+    write_all(1, answer)
+
+
+def _take(size: int) -> bytes:
+    """So many bytes of the input; none at its end."""
+    data = bytearray()
+    while len(data) < size and (part := os.read(0, size - len(data))):
+        data += part
+    return bytes(data) if len(data) == size else b""
 
 
 def _read(descriptor: int) -> bytes:

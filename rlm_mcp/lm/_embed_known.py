@@ -64,7 +64,12 @@ class KnownEmbeddings:
         return identity_of(self.name, address_of(self.name))
 
     async def embed(
-        self, texts: Sequence[str], dimensions: int | None, model: SubModel, spent: Spent
+        self,
+        owner: str,
+        texts: Sequence[str],
+        dimensions: int | None,
+        model: SubModel,
+        spent: Spent,
     ) -> Embedded:
         """The vectors of texts; none is asked for twice, also not at the same time."""
         keys = await to_thread.run_sync(self._keys, texts)

@@ -1,4 +1,4 @@
-"""Vectors of a static model that lies in a folder, made on this machine by a helper."""
+"""Vectors of a static model that lies in a folder, made on this machine by helpers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import struct
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from anyio import to_thread
 
 from rlm_mcp.errors import SubLLMError
 
-from ..helpers._process import finish_helper, start_helper
+from ..helpers._process import start_helper
 from ._embeddings import LOCAL, Embedded, Spent, identity_of
 from ._model import SubModel
 from ._model_folder import ModelFiles, ModelFolderError, find_model, open_files
@@ -27,12 +28,12 @@ WEIGHT = 0.5
 sources as well answered as by words alone, where with 1 a third of the first hits got worse."""
 AT_ONCE = 2
 """Helpers that work at the same time; further ones wait (a guess: they are busy all the time)."""
+KEPT = 2
+"""Helpers that wait for the next question of their space; each holds the model in memory."""
 SECONDS = 120.0
-"""The longest that a helper may run: its input is bounded, and takes some seconds."""
+"""The longest that an answer may take: its texts are bounded, and take some seconds."""
 IDLE_SECONDS = 120.0
-"""After this a helper that waits for work is ended: it holds the model in memory (a guess)."""
-REFILL_SECONDS = 0.3
-"""After a helper is taken, until the next one is started, which needs a core for as long."""
+"""After this a helper that waits is ended (a guess)."""
 _HEAD_BYTES = 1_000
 # Threads of a library that began before the walls are up would be outside of them; those of the
 # tokenizer begin with the work.
@@ -44,10 +45,58 @@ _ENVIRONMENT = {
 _BY_WORDS = "search by words alone with embed=False"
 
 
-class LocalEmbeddings:
-    """Runs a static model in helpers, each of which does one piece of work. For one event loop.
+class _Helper:
+    """A helper of one space, which has read the model.
 
-    One helper is kept ready, with the model read, so that a question waits for none to start.
+    Args:
+        process: that it is.
+        seen: what the files of the model were like.
+    """
+
+    def __init__(self, process: Process, seen: tuple[int, ...]) -> None:
+        self._process = process
+        self.seen = seen
+        self.timer: asyncio.TimerHandle | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ask(self, data: bytes, most: int) -> bytes:
+        """Its answer to one request, of so many bytes at most; it may be an attacker's.
+
+        Raises:
+            EOFError: it has ended.
+            TimeoutError: it takes too long.
+            ValueError: the answer is too long.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            with contextlib.suppress(ConnectionError):  # what it said before it ended is read
+                self._process.stdin.write(struct.pack("<I", len(data)) + data)
+                await self._process.stdin.drain()
+            (length,) = struct.unpack("<Q", await self._process.stdout.readexactly(8))
+            if length > most:
+                raise ValueError("its helper handed in too much")
+            return await self._process.stdout.readexactly(length)
+
+    def kill(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def gone(self) -> None:
+        """Wait until it has ended, and its pipes are closed."""
+        await self._process.communicate()
+
+
+class LocalEmbeddings:
+    """Runs a static model in helpers. For one event loop.
+
+    A helper works for one space only, so that what takes it over learns nothing of others, and
+    waits some time for its next question.
 
     Args:
         name: `model2vec/` and a folder, or the name of a model in the hub's cache.
@@ -62,8 +111,7 @@ class LocalEmbeddings:
         self._place = name.removeprefix(f"{LOCAL}/")
         self._digest: tuple[tuple[int, ...], str] | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
-        self._ready: tuple[tuple[int, ...], asyncio.Task[Process]] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: dict[str, _Helper] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -83,35 +131,89 @@ class LocalEmbeddings:
         return identity_of(self.shown, self._digest[1])
 
     async def embed(
-        self, texts: Sequence[str], dimensions: int | None, model: SubModel, spent: Spent
+        self,
+        owner: str,
+        texts: Sequence[str],
+        dimensions: int | None,
+        model: SubModel,
+        spent: Spent,
     ) -> Embedded:
         """The vectors of texts; they cost nothing and are not kept here."""
         files = await self._files()
         data = await to_thread.run_sync(lambda: json.dumps(list(texts)).encode())
         async with self._free:
-            try:
-                helper = await self._take(files)
-            except OSError as error:
-                raise self._error(f"its files cannot be read ({error.strerror})") from error
-            output = await finish_helper(
-                helper,
-                data,
-                seconds=SECONDS,
-                max_output=_HEAD_BYTES + len(texts) * MAX_DIMENSIONS,
-            )
-        head, _, vectors = output.data.partition(b"\n")
+            answer = await self._ask(owner, files, data, len(texts) * MAX_DIMENSIONS)
+        head, _, vectors = answer.partition(b"\n")
         found = _read_head(head)
-        if isinstance(found, str) or output.failure:
-            raise self._error(output.failure or str(found))
+        if isinstance(found, str):
+            raise self._error(found)
         if len(vectors) != found * len(texts):
             raise self._error("its helper handed in another number of vectors than texts")
         return Embedded(found, vectors)
 
     async def aclose(self) -> None:
-        """End the helper that waits; may be called twice."""
+        """End the helpers that wait; may be called twice."""
         self._closed = True
-        self._end()
+        for owner in list(self._waiting):
+            self._end(self._waiting.pop(owner))
         await asyncio.gather(*self._ending)
+
+    async def _ask(self, owner: str, files: ModelFiles, data: bytes, most: int) -> bytes:
+        helper = self._waiting.pop(owner, None)
+        while True:
+            if helper is not None and (helper.seen != files.seen or not helper.alive):
+                self._end(helper)
+                helper = None
+            waited = helper is not None
+            if helper is None:
+                try:
+                    helper = await _start(files)
+                except OSError as error:
+                    cause = f"its helper cannot be started ({error.strerror})"
+                    raise self._error(cause) from error
+            try:
+                answer = await helper.ask(data, _HEAD_BYTES + most)
+            except EOFError:
+                self._end(helper)
+                helper = None
+                if not waited:  # one that waited may have ended for reasons of its own
+                    raise self._error("its helper died") from None
+                continue
+            except TimeoutError:
+                self._end(helper)
+                raise self._error("its helper took too long") from None
+            except ValueError as error:
+                self._end(helper)
+                raise self._error(str(error)) from None
+            except BaseException:
+                self._end(helper)
+                raise
+            self._keep(owner, helper)
+            return answer
+
+    def _keep(self, owner: str, helper: _Helper) -> None:
+        """Let a helper wait for the next question of its space."""
+        if helper.timer is not None:
+            helper.timer.cancel()
+        if self._closed or owner in self._waiting:
+            self._end(helper)
+            return
+        self._waiting[owner] = helper
+        loop = asyncio.get_running_loop()
+        helper.timer = loop.call_later(IDLE_SECONDS, self._idle, owner, helper)
+        while len(self._waiting) > KEPT:
+            self._end(self._waiting.pop(next(iter(self._waiting))))
+
+    def _idle(self, owner: str, helper: _Helper) -> None:
+        if self._waiting.get(owner) is helper:
+            del self._waiting[owner]
+            self._end(helper)
+
+    def _end(self, helper: _Helper) -> None:
+        helper.kill()
+        task = asyncio.create_task(helper.gone())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     async def _files(self) -> ModelFiles:
         try:
@@ -129,69 +231,17 @@ class LocalEmbeddings:
             calls=0,
         )
 
-    async def _take(self, files: ModelFiles) -> Process:
-        """A helper that nobody else uses."""
-        ready, self._ready = self._ready, None
-        self._cancel_timer()
-        helper = None
-        if ready is not None and ready[0] == files.seen:
-            try:
-                helper = await asyncio.shield(ready[1])
-            except OSError:
-                helper = None
-            except asyncio.CancelledError:
-                self._end_later(ready[1])
-                raise
-        elif ready is not None:
-            self._end_later(ready[1])
-        if helper is None or helper.returncode is not None:
-            helper = await _start(files)
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(REFILL_SECONDS, self._refill, files)
-        return helper
 
-    def _refill(self, files: ModelFiles) -> None:
-        if self._closed or self._ready is not None:
-            return
-        self._ready = (files.seen, asyncio.create_task(_start(files)))
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._end)
-
-    def _end(self) -> None:
-        """End the helper that waits."""
-        self._cancel_timer()
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            self._end_later(ready[1])
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _end_later(self, started: asyncio.Task[Process]) -> None:
-        task = asyncio.create_task(_end(started))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-
-async def _start(files: ModelFiles) -> Process:
+async def _start(files: ModelFiles) -> _Helper:
     descriptors = await to_thread.run_sync(open_files, files)
     try:
-        return await start_helper(
+        process = await start_helper(
             "embed", list(map(str, descriptors)), descriptors=descriptors, environment=_ENVIRONMENT
         )
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-async def _end(started: asyncio.Task[Process]) -> None:
-    with contextlib.suppress(OSError):
-        process = await started
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        # Its pipes are closed with it.
-        await process.communicate()
+    return _Helper(process, files.seen)
 
 
 def _read_head(line: bytes) -> int | str:

@@ -77,11 +77,17 @@ class Embedder(Protocol):
         ...
 
     async def embed(
-        self, texts: Sequence[str], dimensions: int | None, model: SubModel, spent: Spent
+        self,
+        owner: str,
+        texts: Sequence[str],
+        dimensions: int | None,
+        model: SubModel,
+        spent: Spent,
     ) -> Embedded:
         """The vectors of texts.
 
         Args:
+            owner: the space that they are of.
             texts: at least one, none of them blank.
             dimensions: that known vectors must have to be of use; new ones may have others.
             model: the way to providers, with its accounts.
@@ -110,7 +116,12 @@ class NoEmbedder:
         self._refuse()
 
     async def embed(
-        self, texts: Sequence[str], dimensions: int | None, model: SubModel, spent: Spent
+        self,
+        owner: str,
+        texts: Sequence[str],
+        dimensions: int | None,
+        model: SubModel,
+        spent: Spent,
     ) -> Embedded:
         """Raise `SubLLMError` of kind `no_model`."""
         self._refuse()

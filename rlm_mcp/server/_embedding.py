@@ -70,7 +70,7 @@ async def _embed(
         call.usages[number] += usage
 
     model = call.model(space)
-    found = await embedder.embed(wanted.texts, wanted.dimensions, model, spent)
+    found = await embedder.embed(space.handle, wanted.texts, wanted.dimensions, model, spent)
     output = scratch_file()
     try:
         await asyncio.to_thread(_write, output, found.data)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlm_mcp.errors import SubLLMError
-from rlm_mcp.helpers._process import Output
 from rlm_mcp.lm import (
     Budget,
     Calls,
@@ -80,16 +78,14 @@ async def test_a_helper_that_lies_is_an_error(
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).touch()
 
-    async def lie(process: Any, data: bytes, **bounds: Any) -> Output:
-        process.kill()
-        await process.communicate()
-        return Output(handed_in, 0)
+    async def lie(_helper: object, _data: bytes, _most: int) -> bytes:
+        return handed_in
 
-    monkeypatch.setattr("rlm_mcp.lm._embed_local.finish_helper", lie)
+    monkeypatch.setattr("rlm_mcp.lm._embed_local._Helper.ask", lie)
     store = Store(tmp_path / "home")
     calls = Calls(ScriptedModel([]), "x", store.answers, embed_model=f"model2vec/{tmp_path}")
     with pytest.raises(SubLLMError, match="cannot be used: ") as found:
-        await calls.embedder.embed(["one", "two"], None, calls.source, lambda usage: None)
+        await calls.embedder.embed("main", ["one", "two"], None, calls.source, lambda usage: None)
     assert len(str(found.value)) < 1_000
     await calls.aclose()
     store.close()
@@ -110,16 +106,16 @@ async def test_every_kind_of_budget_bounds_requests_for_vectors(
     used: list[Usage] = []
     texts = [f"{i} " + "word " * 80 for i in range(20)]  # some 2,000 tokens
     model = calls.model(account)
-    first = await calls.embedder.embed(texts, None, model, used.append)
+    first = await calls.embedder.embed("main", texts, None, model, used.append)
     assert len(first.data) == first.dimensions * 20
     (usage,) = used
     assert usage.calls == 1 and usage.input_tokens > 1_000 and usage.usd
     more = [f"another {text}" for text in texts]
     with pytest.raises(SubLLMError, match="budget: ") as refused:
-        await calls.embedder.embed(more, None, model, used.append)
+        await calls.embedder.embed("main", more, None, model, used.append)
     assert f"RLM_MCP_MAX_{kind.upper()}" in str(refused.value)
     # What is known is in no budget.
-    assert await calls.embedder.embed(texts, None, model, used.append) == first
+    assert await calls.embedder.embed("main", texts, None, model, used.append) == first
     assert len(server.embeddings) == 1
     assert (await account.spent()).calls == 1
     await calls.aclose()

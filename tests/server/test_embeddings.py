@@ -418,7 +418,7 @@ async def test_the_helper_that_runs_a_model_has_no_secrets_and_no_network(
     async with connect(embed_model=f"model2vec/{folder}") as agent:
         await agent.run(NOTES)
         await places(agent, "feline")
-        helper = await _waiting_helper()
+        (helper,) = helpers = await _helpers(1)
         status = (helper / "status").read_text()
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         assert KEY.encode() not in (helper / "environ").read_bytes()
@@ -427,12 +427,19 @@ async def test_the_helper_that_runs_a_model_has_no_secrets_and_no_network(
             assert fields["Seccomp"] == "2"
         for descriptor in (helper / "fd").iterdir():
             assert "socket" not in str(descriptor.readlink())
+        # It goes on with its space, and another space has another.
+        await places(agent, "automobile")
+        assert await _helpers(1) == helpers
+        await agent.call("spaces", action="fork", name="copy")
+        await agent.run("search('motor', notes)", space="copy")
+        assert helpers < await _helpers(2)
     assert not helper.exists()
 
 
-async def _waiting_helper() -> Path:
-    """The folder in /proc of the helper that waits for work, once its walls are up."""
+async def _helpers(count: int) -> set[Path]:
+    """The folders in /proc of the helpers with their walls up, once there are so many."""
     while True:
+        found = set()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes()
@@ -441,5 +448,7 @@ async def _waiting_helper() -> Path:
                 continue
             ours = f"\nPPid:\t{os.getpid()}\n" in status
             if ours and b"rlm_mcp.helpers.embed" in command and "NoNewPrivs:\t1" in status:
-                return entry
+                found.add(entry)
+        if len(found) >= count:
+            return found
         await anyio.sleep(0.05)
