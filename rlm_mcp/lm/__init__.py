@@ -10,11 +10,20 @@ from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._command_agent import CommandAgent
-from ._guest_calls import CallLimits, answer_guest, estimate_guest, is_model_name
+from ._embeddings import LOCAL, Embedder, unasked_of
+from ._guest_calls import (
+    CallLimits,
+    Strict,
+    answer_guest,
+    checked,
+    estimate_guest,
+    is_model_name,
+)
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._meter import METER, Meter
 from ._model import SubModel
+from ._model_folder import ModelFolderError, find_model
 from ._openai_server import Failure, LocalOpenAIServer
 from ._questions import Question, Questions
 from ._router import Router
@@ -22,6 +31,7 @@ from ._schema import SchemaMismatchError, UnusableSchemaError, check_schema, rea
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Turn, Usage
+from ._vectors import MAX_DIMENSIONS
 
 __all__ = [
     "AGENT",
@@ -29,6 +39,8 @@ __all__ = [
     "DEFAULT_TIMEOUT_S",
     "HOW_TO_SET",
     "IN_FLIGHT",
+    "LOCAL",
+    "MAX_DIMENSIONS",
     "METER",
     "SMALL_MODELS",
     "Account",
@@ -41,12 +53,14 @@ __all__ = [
     "CallLimits",
     "Calls",
     "CommandAgent",
+    "Embedder",
     "Failure",
     "Hold",
     "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",
     "Meter",
+    "ModelFolderError",
     "NoModel",
     "OnProgress",
     "Prompt",
@@ -56,6 +70,7 @@ __all__ = [
     "Router",
     "SchemaMismatchError",
     "ScriptedModel",
+    "Strict",
     "SubModel",
     "Turn",
     "UnusableSchemaError",
@@ -63,11 +78,14 @@ __all__ = [
     "answer_guest",
     "ask_all",
     "check_schema",
+    "checked",
     "choose",
     "estimate_guest",
+    "find_model",
     "is_model_name",
     "open_model",
     "read_data",
     "scrub",
     "secret_values",
+    "unasked_of",
 ]

@@ -133,6 +133,8 @@ def make_app(
             store.answers,
             cache_mb=settings.cache_mb,
             in_flight=settings.in_flight,
+            embed_model=settings.embed_model,
+            call_seconds=settings.call_seconds,
         ),
         model_name=chosen,
         suspended=Suspended(spaces, settings.space, hint),
