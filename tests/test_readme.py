@@ -10,6 +10,7 @@ import pytest
 
 from rlm_mcp.cli import main
 from rlm_mcp.clients import CLIENTS
+from rlm_mcp.server import TOKEN_VARIABLE
 from rlm_mcp.server._tools import TOOLS
 from rlm_mcp.settings import _NAMES
 from rlm_mcp.space import Limits
@@ -65,6 +66,8 @@ def test_every_flag_of_serve_is_named_beside_its_variable() -> None:
         for parameter in main.commands["serve"].params
         for option in parameter.opts
     }
+    assert options.pop("--http") == "http"  # where it serves is no setting of what it does
+    assert "`rlm-mcp serve --http 127.0.0.1:8765`" in README
     assert {row[0]: row[2] for row in rows("Settings") if row[0]} == options
 
 
@@ -77,7 +80,7 @@ def test_the_defaults_of_the_settings_are_those_of_the_code() -> None:
 
 
 def test_every_variable_that_is_named_anywhere_is_read() -> None:
-    known = {variable for variable, _ in _NAMES.values()} | {"RLM_MCP_CONFIG"}
+    known = {variable for variable, _ in _NAMES.values()} | {"RLM_MCP_CONFIG", TOKEN_VARIABLE}
     assert set(re.findall(r"RLM_MCP_\w+", README)) == known
 
 

@@ -1,7 +1,7 @@
 """MCP: the tools over the spaces."""
 
 from ._app import App, make_app
-from ._http import serve_http
+from ._http import TOKEN_VARIABLE, serve_http
 from ._once import Answered, answer_question
 from ._render import usage_text
 from ._serve import make_server, serve_stdio
@@ -9,6 +9,7 @@ from ._tools import INSTRUCTIONS, TOOLS
 
 __all__ = [
     "INSTRUCTIONS",
+    "TOKEN_VARIABLE",
     "TOOLS",
     "Answered",
     "App",
