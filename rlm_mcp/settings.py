@@ -25,6 +25,7 @@ _NAMES = {
     "space": ("RLM_MCP_SPACE", str),
     "sub_model": ("RLM_MCP_SUB_MODEL", str),
     "root_model": ("RLM_MCP_ROOT_MODEL", str),
+    "embed_model": ("RLM_MCP_EMBED_MODEL", str),
     "max_depth": ("RLM_MCP_MAX_DEPTH", int),
     "rlm_prompt": ("RLM_MCP_RLM_PROMPT", str),
     "max_calls": ("RLM_MCP_MAX_CALLS", int),
@@ -87,6 +88,7 @@ class Settings:
             as `[commands.NAME]`.
         cache_mb: what known answers of sub-models may take on the disk, in MB.
         in_flight: sub-LLM calls to one provider at a time.
+        embed_model: the model of `search`'s embeddings, or `None` for none.
     """
 
     home: Path
@@ -114,6 +116,7 @@ class Settings:
     commands: Mapping[str, Command] = field(default_factory=dict)
     cache_mb: int = CACHE_MB
     in_flight: int = IN_FLIGHT
+    embed_model: str | None = None
 
     @property
     def space_budget(self) -> Budget:
@@ -183,6 +186,7 @@ def load_settings(
         commands=commands,
         cache_mb=found.get("cache_mb", CACHE_MB),
         in_flight=found.get("in_flight", IN_FLIGHT),
+        embed_model=(found.get("embed_model") or "").strip() or None,
     )
 
 

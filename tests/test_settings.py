@@ -53,6 +53,7 @@ def test_every_setting_is_read_from_each_place(file: Path, tmp_path: Path) -> No
         "record_mb": ("RLM_MCP_RECORD_MB", "10"),
         "cache_mb": ("RLM_MCP_CACHE_MB", "10"),
         "in_flight": ("RLM_MCP_IN_FLIGHT", "11"),
+        "embed_model": ("RLM_MCP_EMBED_MODEL", "ollama/x"),
     }
     by_variable = load(file, None, **dict(values.values()))
     by_flag = load(file, {name: value for name, (_, value) in values.items()})

@@ -19,7 +19,16 @@ from sandbox_wasm import ARTEFACT, locate
 from sandbox_wasm._artefact import digest_of
 
 from ..errors import RlmError, SandboxError
-from ..lm import AGENT, SMALL_MODELS, CommandAgent, choose
+from ..lm import (
+    AGENT,
+    LOCAL,
+    SMALL_MODELS,
+    CommandAgent,
+    ModelFolderError,
+    choose,
+    find_model,
+    unasked_of,
+)
 from ..loaders import Roots
 from ..sandbox import PAGE, Cache, Guest, Layout, LostError, Run, State, WorkerDiedError
 from ..sandbox._process import WorkerProcess
@@ -83,6 +92,7 @@ def all_checks(flags: Mapping[str, Any]) -> Iterator[Finding]:
         else [Finding("worker", "note", "not tried: the sandbox is not ready")]
     )
     yield from _model(settings, flags, os.environ)
+    yield from _embedding(settings, flags, os.environ)
     yield _roots(settings)
 
 
@@ -320,20 +330,54 @@ def _model(
     if name.startswith("cli/"):
         yield _command(name, environ)
         return
+    yield _key(name, environ)
+
+
+def _key(name: str, environ: Mapping[str, str]) -> Finding:
+    """Whether the key of a model of litellm's notation is there."""
     provider = name.partition("/")[0]
     if provider in ("ollama", "ollama_chat"):
-        yield Finding("key", "ok", f"{provider} needs none")
-        return
+        return Finding("key", "ok", f"{provider} needs none")
     variables = [v for v, model in SMALL_MODELS if model.partition("/")[0] == provider]
     present = [v for v in variables if environ.get(v, "").strip()]
     if present:
-        yield Finding("key", "ok", f"{present[0]} is set")
-    elif variables:
+        return Finding("key", "ok", f"{present[0]} is set")
+    if variables:
         mend = f"set {' or '.join(variables)} where the client starts the server"
-        yield Finding("key", "problem", f"{' or '.join(variables)} is not set", mend)
-    else:
-        text = f"not checked: which variables `{provider}` reads is in litellm's documentation"
-        yield Finding("key", "note", text)
+        return Finding("key", "problem", f"{' or '.join(variables)} is not set", mend)
+    text = f"not checked: which variables `{provider}` reads is in litellm's documentation"
+    return Finding("key", "note", text)
+
+
+def _embedding(
+    settings: Settings, flags: Mapping[str, Any], environ: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Which model makes vectors for `search`, and whether it is there."""
+    name = settings.embed_model
+    if name is None:
+        text = "none: search ranks by words"
+        mend = (
+            "for meaning too, set RLM_MCP_EMBED_MODEL to model2vec/FOLDER, ollama/... or openai/..."
+        )
+        yield Finding("embeddings", "note", text, mend)
+        return
+    why = f"embed_model in {config_file(environ)}"
+    if flags.get("embed_model"):
+        why = "--embed-model"
+    elif environ.get("RLM_MCP_EMBED_MODEL"):
+        why = "RLM_MCP_EMBED_MODEL"
+    if not name.startswith(f"{LOCAL}/"):
+        use = "unasked, up to some passages" if unasked_of(name) else "where code says embed=True"
+        yield Finding("embeddings", "ok", f"{name}, used {use} (from: {why})")
+        yield _key(name, environ)
+        return
+    try:
+        files = find_model(name.removeprefix(f"{LOCAL}/"))
+    except ModelFolderError as error:
+        mend = f"name a folder with a static model, or unset {why}"
+        yield Finding("embeddings", "problem", f"{name}: {error}", mend)
+        return
+    yield Finding("embeddings", "ok", f"{name}: {files.model.parent}, used unasked (from: {why})")
 
 
 def _command(name: str, environ: Mapping[str, str]) -> Finding:

@@ -27,6 +27,7 @@ def settings_options(command: _Command) -> _Command:
         ),
         click.option("--memory-mb", type=int, help="Most memory of a space (RLM_MCP_MEMORY_MB)."),
         sub_model_option,
+        click.option("--embed-model", help="Model of search's embeddings (RLM_MCP_EMBED_MODEL)."),
         click.option("--space", help="The default space (RLM_MCP_SPACE)."),
         click.option(
             "--allow", multiple=True, metavar="PATH",

@@ -54,13 +54,8 @@ async def run_helper(
         idle_seconds: the longest in which nothing comes from it.
         max_output: the most bytes that are taken of its standard output.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments,
-        env=dict(environment or {}), cwd="/", start_new_session=True, pass_fds=descriptors,
-        stdin=source if source is not None else _PIPE if data else asyncio.subprocess.DEVNULL,
-        stdout=_PIPE if target is None else target,
-        stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    stdin = source if source is not None else _PIPE if data else asyncio.subprocess.DEVNULL
+    process = await _start(module, arguments, stdin, target, descriptors, environment)
     taken = bytearray()
     sending = asyncio.ensure_future(_send(process, data))
     try:
@@ -77,6 +72,37 @@ async def run_helper(
         await asyncio.wait([sending])
         status = await process.wait()
     return Output(bytes(taken), status, failure)
+
+
+async def start_helper(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> asyncio.subprocess.Process:
+    """Start a helper that answers more than once, over its standard input and output.
+
+    Whoever starts it bounds and ends it. The arguments are those of `run_helper`.
+    """
+    return await _start(module, arguments, _PIPE, None, descriptors, environment)
+
+
+async def _start(
+    module: str,
+    arguments: Sequence[str],
+    stdin: int,
+    target: int | None,
+    descriptors: Sequence[int],
+    environment: Mapping[str, str] | None,
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", f"{__package__}.{module}", *arguments,
+        env=dict(environment or {}), cwd="/", start_new_session=True, pass_fds=descriptors,
+        stdin=stdin,
+        stdout=_PIPE if target is None else target,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 async def _send(process: asyncio.subprocess.Process, data: bytes) -> None:

@@ -11,11 +11,20 @@ from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
 from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
 from ._command_agent import CommandAgent
-from ._guest_calls import CallLimits, answer_guest, estimate_guest, is_model_name
+from ._embeddings import LOCAL, Embedder, unasked_of
+from ._guest_calls import (
+    CallLimits,
+    Strict,
+    answer_guest,
+    checked,
+    estimate_guest,
+    is_model_name,
+)
 from ._in_flight import InFlight
 from ._litellm import LiteLLMModel
 from ._meter import METER, Meter
 from ._model import SubModel
+from ._model_folder import ModelFolderError, find_model
 from ._openai_server import Failure, LocalOpenAIServer
 from ._questions import Question, Questions
 from ._router import Router
@@ -23,6 +32,7 @@ from ._schema import SchemaMismatchError, UnusableSchemaError, check_schema, rea
 from ._scripted import ScriptedModel
 from ._trouble import scrub, secret_values
 from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Turn, Usage
+from ._vectors import MAX_DIMENSIONS
 
 __all__ = [
     "AGENT",
@@ -31,6 +41,8 @@ __all__ = [
     "HOW_TO_SET",
     "IN_FLIGHT",
     "KINDS",
+    "LOCAL",
+    "MAX_DIMENSIONS",
     "METER",
     "NO_BUDGET",
     "SMALL_MODELS",
@@ -44,12 +56,14 @@ __all__ = [
     "CallLimits",
     "Calls",
     "CommandAgent",
+    "Embedder",
     "Failure",
     "Hold",
     "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",
     "Meter",
+    "ModelFolderError",
     "NoModel",
     "OnProgress",
     "Prompt",
@@ -59,6 +73,7 @@ __all__ = [
     "Router",
     "SchemaMismatchError",
     "ScriptedModel",
+    "Strict",
     "SubModel",
     "Turn",
     "UnusableSchemaError",
@@ -67,12 +82,15 @@ __all__ = [
     "ask_all",
     "ask_one",
     "check_schema",
+    "checked",
     "choose",
     "estimate_guest",
+    "find_model",
     "is_model_name",
     "open_model",
     "read_data",
     "scrub",
     "secret_values",
     "tightest",
+    "unasked_of",
 ]

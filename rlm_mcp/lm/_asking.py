@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from anyio import to_thread
@@ -23,7 +23,7 @@ from ._schema import (
     is_object_schema,
     read_data,
 )
-from ._trouble import Trouble, charged, to_error
+from ._trouble import NEXT_STEPS, Trouble, charged, to_error
 from ._types import Answer, JsonSchema, Request, Turn, Usage
 
 MAX_TRIES = 4
@@ -76,18 +76,26 @@ class Asking:
         request: what is asked.
         pauses: of all providers.
         backoff_s: the wait before the second try; it doubles with each, with jitter.
+        steps: what to do next, for errors, by their kind.
 
     Attributes:
         usage: of all tries so far, answered or not.
     """
 
     def __init__(
-        self, source: Source, request: Request, pauses: Pauses, *, backoff_s: float
+        self,
+        source: Source,
+        request: Request,
+        pauses: Pauses,
+        *,
+        backoff_s: float,
+        steps: Mapping[str, str] = NEXT_STEPS,
     ) -> None:
         self._source = source
         self._request = request
         self._pauses = pauses
         self._backoff_s = backoff_s
+        self._steps = steps
         self._deadline = 0.0
         self.usage = Usage()
 
@@ -204,6 +212,7 @@ class Asking:
             model=self._source.model,
             tries=tries,
             usage=self.usage,
+            steps=self._steps,
         )
 
     def _schema_error(self, cause: str) -> SubLLMError:

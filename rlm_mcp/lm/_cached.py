@@ -21,6 +21,7 @@ from ._stage import Stage
 from ._together import TOGETHER, Lookup
 from ._trouble import copied
 from ._types import Answer, Request, Usage
+from ._vectors import Texts
 
 _IN_A_THREAD = 1 << 20
 """Characters from which a question is named in a thread; hashing a megabyte takes some ms."""
@@ -50,6 +51,8 @@ class Cached(Stage):
 
     async def ask(self, request: Request) -> Answer:
         """Give the known answer, wait for one that is on its way, or ask."""
+        if isinstance(request, Texts):  # whose vectors are known one by one, before this
+            return await self._inner.ask(request)
         together = TOGETHER.get()
         seen = await together.look(request, self._look) if together is not None else None
         key = (seen and seen.key(request)) or await self._key(request)

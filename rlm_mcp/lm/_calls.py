@@ -11,11 +11,17 @@ from ._account import Account
 from ._bounded import IN_FLIGHT, Bounded
 from ._budget import KINDS, NO_BUDGET, Budget
 from ._budgeted import Budgeted
+from ._by_kind import ByKind
 from ._cache import AnswerCache
 from ._cached import Cached
+from ._embed_known import KnownEmbeddings
+from ._embed_local import LocalEmbeddings
+from ._embed_provider import ProviderEmbeddings
+from ._embeddings import LOCAL, Embedder, NoEmbedder, unasked_of
 from ._journal import Journal
 from ._model import SubModel
 from ._scrubbed import Scrubbed
+from ._types import DEFAULT_TIMEOUT_S
 from ._windowed import Windowed
 
 CACHE_MB = 512
@@ -32,9 +38,12 @@ class Calls:
         cache_mb: bytes of known answers, in MB.
         in_flight: calls to one provider.
         each: what one call may use.
+        embed_model: makes vectors of texts; `None` for none.
+        call_seconds: that one request for vectors may take.
 
     Attributes:
         source: with bounds, but no account: for what nobody pays for.
+        embedder: makes vectors; a provider's it asks for by the way that it is given.
     """
 
     def __init__(
@@ -46,14 +55,25 @@ class Calls:
         cache_mb: int = CACHE_MB,
         in_flight: int = IN_FLIGHT,
         each: Budget = NO_BUDGET,
+        embed_model: str | None = None,
+        call_seconds: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self.default_model = default_model
-        bounded = Bounded(Scrubbed(source), default_model, in_flight)
-        self.source: SubModel = Windowed(bounded, default_model)
         self._each = each
         self._answers = answers
         self._journal = Journal(answers, cache_mb << 20)
         self._cache = AnswerCache(answers, self._journal)
+        self.embedder: Embedder = NoEmbedder()
+        if embed_model is not None and embed_model.startswith(f"{LOCAL}/"):
+            self.embedder = LocalEmbeddings(embed_model)
+        elif embed_model is not None:
+            unasked = unasked_of(embed_model)
+            self.embedder = KnownEmbeddings(
+                embed_model, unasked, answers, self._journal, call_seconds
+            )
+            source = ByKind(source, ProviderEmbeddings(embed_model, free=unasked > 0))
+        bounded = Bounded(Scrubbed(source), default_model, in_flight)
+        self.source: SubModel = Windowed(bounded, default_model)
 
     def open_account(self, space: str, budget: Budget) -> Account:
         """The account of a space; it begins with what the space has spent before.
@@ -99,4 +119,5 @@ class Calls:
     async def aclose(self) -> None:
         """Write what came in, and close the source; may be called twice."""
         await self._journal.settled()
+        await self.embedder.aclose()
         await self.source.aclose()

@@ -71,12 +71,12 @@ class Journal:
         self._next.touched.add(key)
         self._begin()
 
-    async def keep(self, answer: KeptAnswer) -> None:
-        """Keep an answer; return once it is written, or cannot be, or that takes too long."""
+    async def keep(self, *answers: KeptAnswer) -> None:
+        """Keep answers; return once they are written, or cannot be, or that takes too long."""
         batch = self._next
         if not batch.answers:
             asyncio.get_running_loop().call_later(PATIENCE_S, batch.enough.set)
-        batch.answers[answer.key] = answer
+        batch.answers.update((answer.key, answer) for answer in answers)
         self._begin()
         await batch.enough.wait()
 

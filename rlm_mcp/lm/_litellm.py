@@ -43,7 +43,8 @@ _LITELLM_WARNINGS = (r".*using the `ReadOnly` qualifier", r"Pydantic serializer 
 _import_lock = threading.Lock()
 
 
-def _import_litellm() -> Any:
+def import_litellm() -> Any:
+    """Import litellm, which takes seconds, and make it quiet."""
     # Without the first, importing fetches a price table; without the second, it reads a `.env`.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
@@ -60,6 +61,13 @@ def _import_litellm() -> Any:
     for message in _LITELLM_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     return litellm
+
+
+async def close_litellm(litellm: Any) -> None:
+    """Close the connections that litellm keeps, and forget the closed clients: it would use them
+    again."""
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()
 
 
 class LiteLLMModel:
@@ -90,7 +98,7 @@ class LiteLLMModel:
     async def load(self) -> None:
         """Import litellm now, so that the first call does not wait the seconds this takes."""
         if self._litellm is None:
-            self._litellm = await to_thread.run_sync(_import_litellm, abandon_on_cancel=True)
+            self._litellm = await to_thread.run_sync(import_litellm, abandon_on_cancel=True)
 
     async def ask(self, request: Request) -> Answer:
         """Answer one request, with retries, or raise `SubLLMError`."""
@@ -117,7 +125,7 @@ class LiteLLMModel:
         """Close the connections, also those that litellm keeps."""
         await self._wire.aclose()
         if self._litellm is not None:
-            await self._litellm.close_litellm_async_clients()
+            await close_litellm(self._litellm)
 
     async def _learn(self, model: str) -> Route | SubLLMError:
         async with self._learning:

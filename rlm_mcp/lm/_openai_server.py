@@ -1,4 +1,4 @@
-"""A local server that speaks the OpenAI chat protocol, for demos and for tests of the real path.
+"""A local server that speaks the OpenAI protocol, for demos and for tests of the real path.
 
 One thread, one event loop, a callback for each request and no task: a hundred connections with a
 delay of 100 ms cost it a few per cent of a core, so what is measured against it is the client.
@@ -7,6 +7,7 @@ delay of 100 ms cost it a few per cent of a core, so what is measured against it
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import socket
@@ -18,11 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 
 AnswerFunction = Callable[[list[dict[str, Any]]], str]
+EmbedFunction = Callable[[str], list[float]]
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 512 * 1024 * 1024
 _BACKLOG = 1024
 _CHARS_PER_TOKEN = 4  # a guess that holds for English; it only has to be the same every time
+_LISTS = {"/v1/chat/completions": "messages", "/v1/embeddings": "input"}
 _REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
     405: "Method Not Allowed", 411: "Length Required", 413: "Content Too Large",
@@ -57,8 +60,18 @@ def echo(messages: list[dict[str, Any]]) -> str:
     return _text_of(messages[-1]) if messages else ""
 
 
+def hashed(text: str) -> list[float]:
+    """A vector of 64 numbers in which each word of a text counts at a place of its own."""
+    found = [0.0] * 64
+    for word in text.lower().split():
+        found[hashlib.sha256(word.encode("utf-8", "replace")).digest()[0] % 64] += 1.0
+    return found
+
+
 class LocalOpenAIServer:
-    """Serve `POST /v1/chat/completions` and `GET /v1/models` on 127.0.0.1, in a thread of its own.
+    """Serve `POST /v1/chat/completions`, `POST /v1/embeddings` and `GET /v1/models`.
+
+    It is on 127.0.0.1, in a thread of its own.
 
     Point litellm at it with the model `openai/<any name>`, `OPENAI_BASE_URL=server.base_url` and
     any `OPENAI_API_KEY`. A context manager; `close()` may be called twice.
@@ -71,9 +84,11 @@ class LocalOpenAIServer:
         models: the names that `GET /v1/models` lists. Any name is answered.
         api_key: the key that a request must carry, else 401; left out, any will do.
         failures: what goes wrong with the first requests, see `fail_next`.
+        embed: gives the vector of a text; runs as `answer` does.
 
     Attributes:
         requests: the JSON bodies of the chat requests, in order of arrival.
+        embeddings: those of the requests for vectors.
         max_concurrency: the most requests that were in flight at once.
         abandoned: the requests whose client left before the reply.
     """
@@ -86,12 +101,15 @@ class LocalOpenAIServer:
         models: Sequence[str] = ("local-model",),
         api_key: str | None = None,
         failures: Iterable[Failure] = (),
+        embed: EmbedFunction = hashed,
     ) -> None:
         self.answer = answer
+        self.embed = embed
         self.delay_s = delay_s
         self.models = tuple(models)
         self.api_key = api_key
         self.requests: list[dict[str, Any]] = []
+        self.embeddings: list[dict[str, Any]] = []
         self.max_concurrency = 0
         self.abandoned = 0
         self._failures = deque(failures)
@@ -179,7 +197,7 @@ class LocalOpenAIServer:
 
     def _began(self, connection: _Connection, body: dict[str, Any]) -> Failure | None:
         with self._changed:
-            self.requests.append(body)
+            (self.embeddings if "input" in body else self.requests).append(body)
             self._in_flight.add(connection)
             self.max_concurrency = max(self.max_concurrency, len(self._in_flight))
             failure = self._failures.popleft() if self._failures else None
@@ -265,20 +283,20 @@ class _Connection(asyncio.Protocol):
         elif path == "/v1/models" and method == "GET":
             models = [{"id": name, "object": "model"} for name in self._server.models]
             self._send(200, {"object": "list", "data": models})
-        elif path != "/v1/chat/completions":
+        elif path not in _LISTS:
             self._error(404, f"there is no {path} here")
         elif method != "POST":
             self._error(405, f"POST to {path}")
         else:
-            self._chat(body)
+            self._take(body, _LISTS[path])
 
-    def _chat(self, raw: bytes) -> None:
+    def _take(self, raw: bytes, wanted: str) -> None:
         try:
             body = json.loads(raw)
         except ValueError:
             body = None
-        if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-            self._error(400, "the body must be a JSON object with `messages`")
+        if not isinstance(body, dict) or not isinstance(body.get(wanted), list):
+            self._error(400, f"the body must be a JSON object with a list `{wanted}`")
             return
         failure = self._server._began(self, body)
         self._counted = True
@@ -299,11 +317,15 @@ class _Connection(asyncio.Protocol):
             self._error(400, "this server does not stream")
         else:
             try:
-                answer = self._server.answer(body["messages"])
+                if "input" in body:
+                    reply = _embeddings(body, self._server.embed)
+                else:
+                    answer = self._server.answer(body["messages"])
+                    reply = _completion(body, answer, len(self._server.requests))
             except Exception as error:  # the caller's function; its text belongs in the reply
                 self._error(500, f"the answer function raised {type(error).__name__}: {error}")
                 return
-            self._send(200, _completion(body, answer, len(self._server.requests)))
+            self._send(200, reply)
 
     def _fail(self, failure: Failure) -> None:
         if failure.drop:
@@ -367,6 +389,17 @@ def _completion(body: dict[str, Any], answer: str, number: int) -> dict[str, Any
             "total_tokens": asked + answered,
         },
     }
+
+
+def _embeddings(body: dict[str, Any], embed: EmbedFunction) -> dict[str, Any]:
+    texts = [str(text) for text in body["input"]]
+    asked = sum(map(_tokens, texts))
+    data = [
+        {"object": "embedding", "index": index, "embedding": embed(text)}
+        for index, text in enumerate(texts)
+    ]
+    usage = {"prompt_tokens": asked, "total_tokens": asked}
+    return {"object": "list", "data": data, "model": body.get("model", ""), "usage": usage}
 
 
 def _text_of(message: Any) -> str:

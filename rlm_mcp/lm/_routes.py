@@ -22,6 +22,24 @@ _OTHER_CREDENTIALS = {"azure", "azure_ai", "bedrock", "bedrock_converse", "sagem
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """What errors say of how a model is named.
+
+    Args:
+        setting: that names it.
+        examples: of names.
+    """
+
+    setting: str
+    examples: str
+
+
+SUB_MODEL = Naming(
+    "RLM_MCP_SUB_MODEL", "openai/gpt-6-luna, or cli/claude, cli/codex, cli/gemini, or agent"
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """The way to one model.
 
@@ -42,7 +60,7 @@ class Route:
     info: ModelInfo | None
 
 
-def find_route(litellm: Any, model: str, *, fast_path: bool) -> Route:
+def find_route(litellm: Any, model: str, *, fast_path: bool, naming: Naming = SUB_MODEL) -> Route:
     """Return the way to a model; raise `SubLLMError` where there is none. Blocks."""
     if (provider := model.partition("/")[0]) in _TERMINAL_LOGIN:
         text = f"{model}: {provider} logs in through a terminal, which a server does not have."
@@ -52,14 +70,11 @@ def find_route(litellm: Any, model: str, *, fast_path: bool) -> Route:
         missing = litellm.validate_environment(model)["missing_keys"]
     except Exception as error:
         cause = f"litellm does not know this model ({type(error).__name__})"
-        text = (
-            f"{model}: {cause}. Write provider/model, for example openai/gpt-6-luna, or "
-            "cli/claude, cli/codex, cli/gemini, or agent."
-        )
+        text = f"{model}: {cause}. Write provider/model, for example {naming.examples}."
         raise SubLLMError(text, kind="failed", model=model, calls=0) from None
     keys = [variable for variable in missing if variable.endswith("_API_KEY")]
     if keys and provider not in _OTHER_CREDENTIALS:
-        raise _no_key(model, provider, keys)
+        raise _no_key(model, provider, keys, naming)
     # A model that is answered by another API than chat must go through litellm.
     plain = fast_path and _info(litellm, model).get("mode") in (None, "chat")
     return Route(
@@ -102,10 +117,10 @@ def _info(litellm: Any, model: str) -> Mapping[str, Any]:
     return info
 
 
-def _no_key(model: str, provider: str, variables: list[str]) -> SubLLMError:
+def _no_key(model: str, provider: str, variables: list[str], naming: Naming) -> SubLLMError:
     text = (
         f"{model}: no key for {provider}. Set {' or '.join(variables)} in the environment of the "
         "rlm-mcp server (any value for a local server that asks for none), or set "
-        "RLM_MCP_SUB_MODEL to a model whose key is there."
+        f"{naming.setting} to a model whose key is there."
     )
     return SubLLMError(text, kind="no_key", provider=provider, model=model, calls=0)

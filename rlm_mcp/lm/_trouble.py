@@ -30,7 +30,7 @@ _NO_MONEY_WORDS = re.compile(
 )
 _FILTER_WORDS = re.compile(r"content.?(policy|filter|management)|safety", re.IGNORECASE)
 
-_NEXT_STEP = {
+NEXT_STEPS: Mapping[str, str] = {
     "refused": "Check the key and what it may use; trying again will not help.",
     "rate_limit": "Wait and run it again, or lower concurrency.",
     "context": "Split the text, for example with chunks(text), and ask for each part.",
@@ -88,13 +88,19 @@ def trouble_from_status(
 
 
 def to_error(
-    trouble: Trouble, *, provider: str, model: str, tries: int = 1, usage: Usage = NOTHING
+    trouble: Trouble,
+    *,
+    provider: str,
+    model: str,
+    tries: int = 1,
+    usage: Usage = NOTHING,
+    steps: Mapping[str, str] = NEXT_STEPS,
 ) -> SubLLMError:
     """Return the error for the caller: model, cause, next step, what was spent, and no secret."""
     cause = _shorten(scrub(trouble.cause)).rstrip(". ")
     if tries > 1:
         cause += f", after {tries} tries"
-    step = _NEXT_STEP.get(trouble.kind, "")
+    step = steps.get(trouble.kind, "")
     text = f"{model}: {cause}. {step}".strip()
     error = SubLLMError(text, kind=trouble.kind, provider=provider, model=model)
     return charged(error, usage)

@@ -121,6 +121,8 @@ def make_app(
         cache_mb=settings.cache_mb,
         in_flight=settings.in_flight,
         each=settings.call_budget,
+        embed_model=settings.embed_model,
+        call_seconds=settings.call_seconds,
     )
     accounts = Accounts(calls, settings.space_budget)
     spaces = Spaces(store, preparation, settings.limits, views, accounts.end)

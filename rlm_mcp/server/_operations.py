@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..lm import BatchProgress, CallLimits, InFlight, Usage, answer_guest, estimate_guest
 from ..space import Space
+from ._embedding import describe_model, embed, embed_wait
 from ._recursion import refuse_submit, sub_rlm
 from ._render import usage_text
 from ._symbols import find_symbols
@@ -75,6 +76,9 @@ OPERATIONS: dict[str, Operation] = {
     "sub_llm_estimate": sub_llm_estimate,
     "sub_llm_wait": sub_llm_wait,
     "symbols": symbols,
+    "embed_model": describe_model,
+    "embed": embed,
+    "embed_wait": embed_wait,
     "sub_rlm": sub_rlm,
     "submit": refuse_submit,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_llm_estimate", "sub_rlm"})
+WAITS = frozenset({"sub_llm", "sub_llm_wait", "sub_llm_estimate", "sub_rlm", "embed_wait"})
 """Operations in which guest code waits for a model, so that its deadline stands still. The first
 estimate may wait for the tables of prices to be loaded."""
 

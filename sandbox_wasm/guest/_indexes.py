@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from ._contents import Contents, contents_of, flat, prints_of
 from ._index import Index
 from ._lines import is_text
+from ._meaning import Vectors
 from ._render import short
 from ._sources import name_of, namespace
 from ._view import is_view
@@ -32,6 +33,7 @@ class Indexed:
         places: the addresses of these.
         called: the keys as text, or "" for a text alone.
         names: an index of these.
+        vectors: of the chunks of the texts.
     """
 
     index: Index
@@ -40,6 +42,7 @@ class Indexed:
     places: Array | None = None
     called: Sequence[Any] = ()
     names: Index | None = None
+    vectors: Vectors = field(default_factory=Vectors)
 
 
 _kept: dict[Any, Indexed] = {}

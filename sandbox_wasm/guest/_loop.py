@@ -20,6 +20,7 @@ from . import (
     _find,
     _llm,
     _load,
+    _meaning,
     _outline,
     _parallel,
     _peek,
@@ -61,6 +62,7 @@ HELPERS: dict[str, Any] = {
     "lines": _find.lines,
     "chunks": _chunks.chunks,
     "search": _search.search,
+    "EmbeddingError": _meaning.EmbeddingError,
     "outline": _outline.outline,
     "symbols": _symbols.symbols,
     "SymbolsError": _outline.SymbolsError,
@@ -282,6 +284,7 @@ def _carry_out() -> None:
     """Carry out one request of the host."""
     request = _door.request()
     _slots.begin()
+    _meaning.begin()
     try:
         if request.pop("reseed", False):
             _reseed()

@@ -1,4 +1,7 @@
-"""The passages of a target that may answer a query, ranked by words, wherever they are kept."""
+"""The passages of a target that may answer a query, ranked by words, wherever they are kept.
+
+Those that are nearest in meaning are found too, where there is a model of embeddings.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from ._contents import Contents, prints_of
 from ._index import Index
 from ._indexes import Indexed, index_of
 from ._kinds import base_of
+from ._meaning import nearest
 from ._rank import Ranking, Statistics, query_words, rank
 from ._view import FileView, is_view
 from ._view_passages import passages_of
@@ -42,9 +46,26 @@ class Piece:
         return self.line or (1 if self.view is None else self.view.line_at(self.start))
 
 
-def found_in(
-    target: Any, query: str, size: int, enough: int
-) -> tuple[list[Piece], Ranking, Sequence[Any]]:
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What was found.
+
+    Args:
+        pieces: those that were found by words in the order of their ranking, then others.
+        ranking: by words.
+        called: what the texts are called.
+        near: positions of the pieces that are nearest in meaning, the nearest first.
+        weight: of that order, that of words being 1.
+    """
+
+    pieces: list[Piece]
+    ranking: Ranking
+    called: Sequence[Any]
+    near: list[int]
+    weight: float
+
+
+def found_in(target: Any, query: str, size: int, enough: int, *, asked: bool | None) -> Retrieved:
     """Find passages.
 
     Args:
@@ -52,18 +73,40 @@ def found_in(
         query: words.
         size: bytes of a passage, about.
         enough: how many will be shown.
-
-    Returns:
-        The passages in the order of the ranking, the ranking, and what the texts are called.
+        asked: whether meaning was asked for; False for words alone.
 
     Raises:
         TypeError: the target is of no such kind.
+        EmbeddingError: meaning was asked for, and there are no vectors.
     """
     kept, contents = index_of(target, size)
+    chunks: list[int] = []
+    note = ""
+    if asked is not False:
+        chunks, note = nearest(kept.vectors, kept.index, contents.text, query, asked=asked is True)
+    pieces, ranking = _by_words(target, query, size, enough, kept, contents)
+    ranking.notes += [note] if note else []
+    del pieces[EXAMINED:]
+    at_of = {(piece.number, piece.start): at for at, piece in enumerate(pieces)}
+    near: list[int] = []
+    for piece in _in_memory(kept, contents, chunks):
+        at = at_of.get((piece.number, piece.start))
+        if at is None:
+            at = len(pieces)
+            pieces.append(piece)
+        near.append(at)
+    return Retrieved(pieces, ranking, kept.called, near, kept.vectors.weight)
+
+
+def _by_words(
+    target: Any, query: str, size: int, enough: int, kept: Indexed, contents: Contents
+) -> tuple[list[Piece], Ranking]:
+    """The passages in the order of their ranking, and the ranking."""
     ranking = rank(kept.index, kept.names, query)
     pieces = _in_memory(kept, contents, ranking.chunks[:EXAMINED])
     if not contents.views:
-        return pieces, ranking, kept.called
+        del ranking.scores[EXAMINED:]
+        return pieces, ranking
     parts = [Statistics(kept.index.count, kept.index.mean, ranking.within)] if pieces else []
     notes: list[str] = []
     for number, view in enumerate(contents.all()):
@@ -86,7 +129,8 @@ def found_in(
         if not known.within.get(word) and not any(repr(word) in note for note in ranking.notes):
             ranking.notes.append(f"no {word!r}")
     ranking.notes += dict.fromkeys(notes)
-    return [pieces[chunk] for chunk in ranking.chunks], ranking, kept.called
+    del ranking.scores[EXAMINED:]
+    return [pieces[chunk] for chunk in ranking.chunks], ranking
 
 
 def _in_memory(kept: Indexed, contents: Contents, chunks: list[int]) -> list[Piece]:

@@ -6,8 +6,10 @@ from typing import Any
 
 from ._fit import clip
 from ._hits import Hit, Hits
+from ._meaning import fused
 from ._rank import query_words
-from ._retrieve import EXAMINED, Piece, found_in
+from ._render import short
+from ._retrieve import Piece, found_in
 from ._sources import name_of
 
 np: Any = import_module("numpy")
@@ -26,13 +28,14 @@ def search(
     k: int = 10,
     *,
     size: int = SIZE,
-    embed: Embed | None = None,
+    embed: Embed | bool | None = None,
 ) -> Hits:
     """Find the passages about something, best first, as a list of `Hit`.
 
     Words count by BM25, whatever their ending (`load` finds `loading`) and inside of `camelCase`
-    and `snake_case`; what is misspelt is found by its trigrams. The target is a text, a list of
-    texts or dicts, a dict of path to text, or a DataFrame. A `Hit` has `where` (path, index or
+    and `snake_case`; what is misspelt is found by its trigrams. Where an embedding model is set,
+    the passages that are nearest in meaning are found too. The target is a text, a list of texts or
+    dicts, a dict of path to text, or a DataFrame. A `Hit` has `where` (path, index or
     ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage. The index is
     kept with the space, and what changed is indexed again.
 
@@ -47,32 +50,42 @@ def search(
         target: where to search.
         k: how many passages at most.
         size: bytes of a passage, about.
-        embed: turns a list of texts into vectors; then the best are ranked by meaning as well.
+        embed: True for words and meaning, by the embedding model of the server; left out, that
+            where it runs on this machine and is quick; False for words alone. A function from a
+            list of texts to vectors ranks the best by words anew. What is in views is found by its
+            words.
 
     Raises:
         TypeError: the target is none of these.
+        EmbeddingError: meaning was asked for, and there is no model, or it failed.
         ValueError: an argument cannot be used.
     """
     if type(query) is not str or not query.strip():
         raise ValueError("search(query, target): the query must be words, not empty")
     if type(k) is not int or k < 1 or type(size) is not int or not 100 <= size <= 100_000:
         raise ValueError(f"k={k!r}, size={size!r}: k must be above 0, size 100 to 100,000")
+    if not (embed is None or isinstance(embed, bool) or callable(embed)):
+        raise TypeError(f"embed={short(embed, 80)}: True, False, or a function")
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
-    pieces, ranking, called = found_in(target, query, size, k)
-    pieces, stems = pieces[:EXAMINED], ranking.words
+    found = found_in(target, query, size, k, asked=False if callable(embed) else embed)
+    pieces, called, stems = found.pieces, found.called, found.ranking.words
     scores = [
         score * _bonus(query, stems, piece.text)
-        for piece, score in zip(pieces, ranking.scores, strict=False)
+        for piece, score in zip(pieces, found.ranking.scores, strict=False)
     ]
-    order = sorted(range(len(pieces)), key=lambda i: -scores[i])
-    if embed is not None and order:
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    if callable(embed) and order:
         order = _by_meaning(query, order[:_ALIKE], [piece.text for piece in pieces], embed)
         scores = [0.0] * len(pieces)
         for at, i in enumerate(order):
             scores[i] = 1 / (1 + at)
+    elif found.near:
+        both = fused(order, found.near, found.weight)
+        scores = [both[i] for i in range(len(pieces))]
+        order = sorted(both, key=lambda i: -both[i])
     hits = Hits()
-    hits.notes = tuple(ranking.notes)
+    hits.notes = tuple(found.ranking.notes)
     of = name_of(target) or ""
     share = k if len(called) == 1 else _SHARE
     taken: dict[int, int] = {}

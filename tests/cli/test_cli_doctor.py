@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from .conftest import Command, damage
 
 PARTS = (
     "python", "packages", "guest", "cache", "compiled guest", "base image", "home", "disk",
-    "worker", "walls", "dirty pages", "soft stop", "sub-model", "allowed",
+    "worker", "walls", "dirty pages", "soft stop", "sub-model", "embeddings", "allowed",
 )  # fmt: skip
 
 
@@ -127,3 +128,32 @@ def test_an_allowed_folder_that_is_missing_is_a_problem(command: Command, tmp_pa
 )
 def test_ranges_of_versions_are_understood(version: str, wanted: str, fits: bool) -> None:
     assert in_range(version, wanted) is fits
+
+
+def test_the_embedding_model_is_named_with_its_trouble(command: Command, tmp_path: Path) -> None:
+    assert "none: search ranks by words" in command("doctor").stdout
+    folder = tmp_path / "static"
+    shown = command("doctor", RLM_MCP_EMBED_MODEL=f"model2vec/{folder}")
+    assert shown.returncode == 1
+    assert "PROBLEM embeddings" in shown.stdout
+    assert f"there is no folder {folder}" in " ".join(shown.stdout.split())
+    folder.mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).touch()
+    shown = command("doctor", RLM_MCP_EMBED_MODEL=f"model2vec/{folder}")
+    assert shown.returncode == 0, shown.stdout
+    assert "(from: RLM_MCP_EMBED_MODEL)" in " ".join(shown.stdout.split())
+    snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    hub = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    shown = command("doctor", RLM_MCP_EMBED_MODEL="model2vec/some/model", **hub)
+    assert "are not both there" in " ".join(shown.stdout.split())
+    shutil.copytree(folder, snapshot, dirs_exist_ok=True)
+    shown = command("doctor", RLM_MCP_EMBED_MODEL="model2vec/some/model", **hub)
+    assert shown.returncode == 0, shown.stdout
+    shown = command("doctor", RLM_MCP_EMBED_MODEL="model2vec/some/other", **hub)
+    assert "`hf download some/other` fetches it" in " ".join(shown.stdout.split())
+    shown = command("doctor", RLM_MCP_EMBED_MODEL="openai/text-embedding-3-small")
+    assert "where code says embed=True" in " ".join(shown.stdout.split())
