@@ -7,7 +7,7 @@ top of `max_chars`, which bounds what is shown.
 from typing import Any
 
 from ._call import Call
-from ._cite import Citation, named, text_at
+from ._citation import Citation, named, text_at
 from ._fit import escape
 from ._guard import guarded_repr
 from ._lines import is_text, plain

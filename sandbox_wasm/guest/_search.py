@@ -8,7 +8,7 @@ from ._fit import clip
 from ._hits import Hit, Hits
 from ._rank import query_words
 from ._retrieve import EXAMINED, Piece, found_in
-from ._sources import name_of
+from ._sources import holder_of
 
 np: Any = import_module("numpy")
 
@@ -73,7 +73,7 @@ def search(
             scores[i] = 1 / (1 + at)
     hits = Hits()
     hits.notes = tuple(ranking.notes)
-    of = name_of(target) or ""
+    of = holder_of(target)
     share = k if len(called) == 1 else _SHARE
     taken: dict[int, int] = {}
     for i in order:
