@@ -1,5 +1,6 @@
 """Opening sources and targets inside the allowed folders, without ever reading what they mean."""
 
+from ._address import public_form
 from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
@@ -32,6 +33,7 @@ __all__ = [
     "is_url",
     "open_source",
     "open_target",
+    "public_form",
     "read_commands",
     "run_command",
     "scratch",

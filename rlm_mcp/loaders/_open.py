@@ -7,6 +7,7 @@ import re
 import stat
 
 from ..errors import BadRequestError, SourceError
+from ._address import public_form
 from ._bundle import Bundle, Origin, file_bundle, view_bundle
 from ._folder import Pack, Walk, pack_folder, take_spare
 from ._ignore import rules_above
@@ -111,7 +112,7 @@ def _check_scheme(source: str) -> None:
     if source.startswith("file://"):
         raise BadRequestError(f"Name the path itself, not a file:// address. {supported}")
     if _URL.match(source):
-        raise SourceError(f"{source!r} is an address of another kind. {supported}")
+        raise SourceError(f"{public_form(source)!r} is an address of another kind. {supported}")
     if source.startswith("space:"):
         raise SourceError(f"A variable of another space is no file. {supported}")
 

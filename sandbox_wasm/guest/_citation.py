@@ -69,6 +69,12 @@ class Citation:
         return f"{self.path}:{self.start_line}{last}"
 
     @property
+    def first_line(self) -> int:
+        """The number of the first line that is cited; of an item of a list of lines its own."""
+        found = re.search(r":(\d+)(-\d+)?$", self.reference)
+        return int(found[1]) if found is not None else 1
+
+    @property
     def place(self) -> str:
         """`logs/app.log:120-134 (sha256 ab12cd34...)`."""
         facts = [f"sha256 {self.sha256}"] if self.sha256 else []
@@ -181,7 +187,7 @@ def named(target: str) -> Citation | None:
     if match is None:
         if target.strip() in namespace():
             return None
-        return next((one for one in all_cited() if one.reference == target.strip()), None)
+        return next((one for one in all_cited()[::-1] if one.reference == target.strip()), None)
     number = int(match[1])
     if not 1 <= number <= len(_cited):
         count = f"there are cite:1 to cite:{len(_cited)}" if _cited else "nothing was cited yet"

@@ -65,7 +65,7 @@ def _cited(citation: Citation, call: Call) -> str:
     text, note = text_at(citation)
     head = f"{citation!r}" + (f"\n[{note}]" if note else "")
     if call.find is None and call.start == 0 and call.length is None:
-        first = citation.start_line or 1
+        first = citation.first_line
         rows = text[: call.max_chars].split("\n")
         shown = "\n".join(f"{number}: {escape(row)}" for number, row in enumerate(rows, first))
         cut = f"\n[the first {call.max_chars:,} of {len(text):,} chars; next: "
