@@ -8,7 +8,7 @@ from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
 from ._pattern import has_magic
 from ._roots import Roots
-from ._stream import from_stream
+from ._stream import Spool, from_stream
 from ._target import Target, open_target
 from ._url import UrlRules, fetch, is_url
 
@@ -20,6 +20,7 @@ __all__ = [
     "Identity",
     "Origin",
     "Roots",
+    "Spool",
     "Target",
     "UrlRules",
     "convert",

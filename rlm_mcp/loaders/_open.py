@@ -76,7 +76,7 @@ def open_source(
         _refuse_view(format)
         chosen = Pattern(pattern) if pattern is not None else None
         return _open_folder(source, source, roots, format, chosen, max_bytes)
-    if pattern is None and _stays_outside(fd, info.st_size, format, max_bytes, view_bytes):
+    if pattern is None and stays_outside(fd, info.st_size, format, max_bytes, view_bytes):
         return view_bundle(fd, info, source, roots.resolve(source).real)
     if info.st_size <= max_bytes:
         bundle = file_bundle(fd, info, source)
@@ -90,7 +90,8 @@ def open_source(
     )
 
 
-def _stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
+def stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
+    """Whether an open file is to become a view: see `open_source`."""
     if view_bytes is None or format not in _VIEWED:
         return False
     if format == "view" or size > max_bytes:
