@@ -151,9 +151,9 @@ def _parsed(values: dict[str, Any], skipped: Skipped, path: str, parse: Parse, i
 
 def _inside(path: str) -> str | None:
     """The path in its plain form, or `None` if it leads out of the folder."""
+    path = path.replace("\\", "/")
     # Bytes that are no UTF-8 come as halves of surrogate pairs, which no text may hold.
     path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    path = path.replace("\\", "/")
     parts = [piece for piece in path.split("/") if piece not in ("", ".")]
     if path.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", path) or "\0" in path:
         return None

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex, TypeVar, overload
 
-from ._fit import clip, escape, plural
+from ._fit import clip, escape, one_line, plural
 
 _SHOWN = 20  # hits that an echoed list shows
 _ROOM = 300  # characters of a hit when shown
@@ -84,7 +84,7 @@ def _row(where: str | int, number: int, text: str, mark: str) -> str:
 
 
 def _place(where: str | int, mark: str = ":") -> str:
-    place = f"[{where}]" if isinstance(where, int) else where
+    place = f"[{where}]" if isinstance(where, int) else one_line(where)
     return f"{place}{mark}" if place else ""
 
 

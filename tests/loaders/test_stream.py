@@ -71,8 +71,8 @@ def test_what_has_to_be_loaded_leaves_no_file_behind(tmp_path: Path) -> None:
         ):
             assert bundle.kind == "file"
             assert os.pread(bundle.fd, 9000, 0) == data
-        with piped(data) as reader, pytest.raises(SourceError, match="over 2,000 bytes"):
-            from_stream(reader, max_bytes=2000, spool=spool, format=format)
+    with piped(data) as reader, pytest.raises(SourceError, match="over 2,000 bytes"):
+        from_stream(reader, max_bytes=2000, spool=spool, format="json")
     assert list((tmp_path / "piped").iterdir()) == []
 
 
