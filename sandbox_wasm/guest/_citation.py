@@ -222,7 +222,9 @@ def _text_in_view(
 ) -> tuple[str, str]:
     id, name, encoding, begin, end = kept
     try:
-        held = value_at(citation.variable, _keys(citation.where)) if citation.variable else None
+        held: Any = (
+            value_at(citation.variable, _keys(citation.where)) if citation.variable else None
+        )
     except ValueError:
         held = None
     if is_view(held) and held.name == name:

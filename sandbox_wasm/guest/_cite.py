@@ -49,15 +49,15 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
     Raises:
         ValueError: there is no such place.
     """
+    hit = what if isinstance(what, Hit | Chunk) else None
     try:
         name, keys = _place(what)
-        value = value_at(name, keys) if name else what.view
+        view = hit.view if isinstance(hit, Hit) else None  # which may be in no variable
+        value: Any = view if is_view(view) else value_at(name, keys)
     except PeekError as error:
         raise ValueError(str(error)) from None
-    hit = what if isinstance(what, Hit | Chunk) else None
-    if is_view(value) or getattr(hit, "view", None) is not None:
-        view = value if hit is None else hit.view
-        return keep(_in_view(name, keys, view, hit, start_line, end_line))
+    if is_view(value):
+        return keep(_in_view(name, keys, value, hit, start_line, end_line))
     text = as_text(plain(value)) if is_text(value) else None
     if is_line(name, keys):
         start_line = end_line = None  # the line itself is the place

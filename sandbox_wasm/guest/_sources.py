@@ -172,22 +172,23 @@ def remember(
     unit = contents.unit if contents is not None else ""
     members = contents.members if contents is not None else None
     digest = digests[:DIGEST].hex() or None
+
+    def put(sha256: str | None, files: int | None, *more: Any) -> None:
+        whole = (path, sha256, size, time, files, note)
+        _entries[name] = tuple(_Entry(whole, id(value), *more)._replace(unit=unit))
+
     if base_of(value) is dict and origin.get("folder"):
         paths = {entry[0]: at for at, entry in enumerate(entries)}
-        sizes = [entry[2] for entry in entries]
-        whole = (path, None, size, time, len(entries), note)
-        _entries[name] = _Entry(whole, id(value), base, paths, sizes, digests, "/", unit)
+        put(None, len(entries), base, paths, [entry[2] for entry in entries], digests)
     elif base_of(value) is dict and members is not None:
         paths = {member: at for at, member in enumerate(members)}
         sizes = [found[0] for found in members.values()]
         taken = b"".join(found[1] for found in members.values())
-        whole = (path, digest, size, time, len(members), note)
         shown_path = path or "a value given in the call"
-        _entries[name] = _Entry(whole, id(value), shown_path, paths, sizes, taken, MEMBER, unit)
+        put(digest, len(members), shown_path, paths, sizes, taken, MEMBER)
     else:
-        whole = (path, digest, size, time, None, note)
         items = _item_digests(value) if unit in _DERIVED else b""
-        _entries[name] = _Entry(whole, id(value), "", None, (), items, "/", unit)
+        put(digest, None, "", None, (), items)
 
 
 def _item_digests(value: Any) -> bytes:
