@@ -13,7 +13,7 @@ from ._kept import table
 from ._lines import as_text, is_text, offset_of_line, plain
 from ._path import PeekError
 from ._places import Keys
-from ._slots import ViewError
+from ._slots import ViewChangedError, ViewError
 from ._sources import namespace, value_at
 from ._view import FileView, is_view
 
@@ -71,8 +71,11 @@ class Citation:
     @property
     def first_line(self) -> int:
         """The number of the first line that is cited; of an item of a list of lines its own."""
-        found = re.search(r":(\d+)(-\d+)?$", self.reference)
-        return int(found[1]) if found is not None else 1
+        if self.start_line is not None:
+            return self.start_line
+        last = _keys(self.where)[-1:]
+        found = re.search(r":(\d+)(-\d+)?$", self.path)
+        return int(found[1]) if found and last and type(last[0]) in (int, range) else 1
 
     @property
     def place(self) -> str:
@@ -130,16 +133,16 @@ def all_cited() -> list[Citation]:
 
 def keep(made: Citation) -> Citation:
     """A citation with its number: that of one that is the same, or the next."""
-    for known in all_cited():
-        if replace(known, note=made.note, number=0) == made:
-            return known
-    number = len(_cited) + 1
-    made = replace(made, number=number)
-    _cited[number] = (
+    row = (
         made.variable, made.where, made.path, made.start_line, made.end_line, made.sha256,
         made.note, made.text, made.text_sha256, made.view,
     )  # fmt: skip
-    return made
+    for number, known in _cited.items():
+        if known[1:5] == row[1:5] and known[0] == row[0] and known[7:] == row[7:]:
+            return Citation(number, *known)
+    number = len(_cited) + 1
+    _cited[number] = row
+    return replace(made, number=number)
 
 
 def cited(number: int) -> Citation | None:
@@ -167,9 +170,11 @@ _CHANGED = "the file has changed since"
 
 
 def as_of_now(citation: Citation) -> Citation:
-    """A citation of a view, with a note where its file is no longer what was cited."""
-    _, note = text_at(citation)
-    return replace(citation, note=f"{citation.note}; {_CHANGED}") if note else citation
+    """A citation; of a view, with a note where its file is no longer what was cited."""
+    if citation.view is None:
+        return citation
+    _, _, state = _text_in_view(citation, citation.view)
+    return replace(citation, note=f"{citation.note}; {state}") if state else citation
 
 
 def named(target: str) -> Citation | None:
@@ -198,7 +203,7 @@ def named(target: str) -> Citation | None:
 def text_at(citation: Citation) -> tuple[str, str]:
     """What stands at a citation now, and a note when that is not what was cited."""
     if citation.view is not None:
-        return _text_in_view(citation, citation.view)
+        return _text_in_view(citation, citation.view)[:2]
     try:
         value = value_at(citation.variable, _keys(citation.where))
     except ValueError as error:
@@ -219,7 +224,8 @@ def text_at(citation: Citation) -> tuple[str, str]:
 
 def _text_in_view(
     citation: Citation, kept: tuple[str, str, str | None, int, int]
-) -> tuple[str, str]:
+) -> tuple[str, str, str]:
+    """What stands there now, a note where that is not what was cited, and the note in short."""
     id, name, encoding, begin, end = kept
     try:
         held: Any = (
@@ -230,16 +236,20 @@ def _text_in_view(
     if is_view(held) and held.name == name:
         id = held._id  # that of the file as it is now, once it has been refreshed
     view = FileView(id, name, begin, end, encoding, "")
+    whole = citation.text_sha256 is not None
     try:
-        text = as_text(view.text(0, min(view.size, MOST)))
-        same = citation.text_sha256 is None or (
-            hashlib.sha256(view.read(0, view.size)).hexdigest() == citation.text_sha256
-        )
+        text = as_text(view.text(0, min(view.size, MOST if whole else KEPT)))
+        if whole:
+            data = view.read(0, view.size)
+            same = hashlib.sha256(data).hexdigest() == citation.text_sha256
+        else:
+            same = text.startswith(citation.text)
     except ViewError as error:
-        return citation.text, f"{error}; this is what was cited"
+        state = _CHANGED if isinstance(error, ViewChangedError) else "its file cannot be read now"
+        return citation.text, f"{error}; this is what was cited", state
     if not same:
-        return citation.text, f"{_CHANGED}; this is what was cited"
-    return text.removesuffix("\n") if citation.start_line is not None else text, ""
+        return citation.text, f"{_CHANGED}; this is what was cited", _CHANGED
+    return text.removesuffix("\n") if citation.start_line is not None else text, "", ""
 
 
 def exported() -> dict[int, tuple[Any, ...]]:

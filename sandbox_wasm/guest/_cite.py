@@ -219,5 +219,4 @@ def _notes(known: dict[int, Citation], markdown: bool) -> Iterator[str]:
     yield "## Sources\n\n" if markdown else "Sources\n"
     for number, citation in known.items():
         mark = f"[^{number}]:" if markdown else f"[cite:{number}]"
-        now = as_of_now(citation) if citation.view is not None else citation
-        yield f"{mark} {one_line(now.place)}\n"
+        yield f"{mark} {one_line(as_of_now(citation).place)}\n"

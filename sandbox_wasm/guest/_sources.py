@@ -104,6 +104,9 @@ class _Entry(NamedTuple):
         return Source(path, self.digest(found), self.sizes[found], whole.loaded, None, whole.note)
 
 
+_COMPARED = 1_000
+_compared: dict[str, tuple[int, int]] = {}
+"""Hash and length of texts that were found to be what a file holds, by its digest."""
 _entries: dict[str, tuple[Any, ...]] = table("sources")
 """By the name of the variable: the fields of an `_Entry`."""
 
@@ -232,8 +235,21 @@ def is_changed(name: str, keys: Keys, value: Any) -> bool:
 
 
 def _is_of_file(value: Any, digest: str) -> bool:
-    """Whether a text is what a file holds, in any of the encodings that are likely."""
+    """Whether a text is what a file holds; many places of one are cited, so that is noted."""
     text = plain(value)
+    known = hash(text), len(text)  # Python keeps the hash of a text in it
+    if _compared.get(digest) == known:
+        return True
+    same = _holds(text, digest)
+    if same:
+        if len(_compared) >= _COMPARED:
+            del _compared[next(iter(_compared))]
+        _compared[digest] = known
+    return same
+
+
+def _holds(text: Any, digest: str) -> bool:
+    """Whether a digest is that of a text, in any of the encodings that are likely."""
     if not isinstance(text, str):
         return hashlib.sha256(text).hexdigest() == digest
     for encoding in _ENCODINGS:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, SupportsIndex, overload
 
 from ._find import documents
-from ._fit import clip, escape, plural
+from ._fit import clip, one_line, plural
 from ._hits import Hit, Hits, rest_of, shown
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, plain
@@ -156,7 +156,7 @@ class Symbols:
             left = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.most_common(4))
             rows.append(f"skipped: {left}")
         rows.append("next: .find(name), .references(name), .callers(name), .definitions, .table")
-        return escape("\n".join(clip(row, 400) for row in rows))
+        return "\n".join(one_line(clip(row, 400)) for row in rows)
 
 
 def symbols(folder: Any) -> Symbols:

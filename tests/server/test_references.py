@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from aiohttp import web
 from mcp.client.client import Client
 
@@ -42,6 +43,8 @@ def make(work: Path) -> dict[str, str]:
     (work / "app.log.gz").write_bytes(gzip.compress(LOG.encode()))
     (work / "files.zip").write_bytes(docs.zipped(FILES))
     (work / "files.tar.gz").write_bytes(docs.tarred(BYTES, "w:gz"))
+    packed = zstandard.compress(docs.tarred(BYTES))
+    (work / "files.tar.zst").write_bytes(packed)
     (work / "tables.zip").write_bytes(docs.zipped({"x/t.csv": "a,b\n1,needle\n"}))
     (work / "pdfs.zip").write_bytes(docs.zipped({"r.pdf": docs.pdf("one", "two needle")}))
     (work / "report.pdf").write_bytes(docs.pdf("one", "two needle", "three"))
@@ -73,6 +76,7 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("files.zip", {"format": "folder"}, "'v[\"c.bin\"]'", "files.zip!/c.bin", "c.bin"),
     ("files.tar.gz", {}, FOUND, "files.tar.gz!/dir/b.txt:1-3", "dir/b.txt"),
     ("files.zip", {}, "chunks(v, 100)[0]", "files.zip!/a.log:1-11", "a.log"),
+    ("files.tar.zst", {}, HIT, "files.tar.zst!/dir/b.txt:2", "dir/b.txt"),
     ("tables.zip", {"format": "csv"}, "'v[\"x/t.csv\"]'", "tables.zip!/x/t.csv", "x/t.csv"),
     ("pdfs.zip", {"format": "pdf"}, "grep('needle', v['r.pdf'])[0]",
      "pdfs.zip!/r.pdf#page=2:1", "r.pdf"),
@@ -122,6 +126,8 @@ async def test_each_kind_of_source_is_cited_by_the_place_that_a_person_finds(
         assert (await agent.call("peek", target=reference)).text == by_number
         if "needle" in what:
             assert "needle" in by_number.partition("\n")[2], by_number
+        if source == "files.tar.zst":  # as a person takes it, not of what was made of it
+            assert digests[source] in await agent.run("source_of('v')")
     listed = await agent.run("evidence()")
     assert "files.zip!/dir/b.txt:2 (sha256" in listed
 

@@ -12,7 +12,7 @@ from mcp.client.client import Client
 from rlm_mcp.server import make_server
 from rlm_mcp.settings import Settings
 
-from ..conftest import Agent
+from ..conftest import Agent, Connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
@@ -87,6 +87,17 @@ async def test_a_file_that_changed_is_said_to_have_changed(viewing: Agent, work:
     assert "the file has changed since" in notes[0] and sha(ROWS[149]) in notes[0]
     assert "the file has changed since" not in notes[1] and sha(ROWS[949]) in notes[1]
     assert "cite:3" in await viewing.run("cite('log', 150)")  # it is another text now
+
+
+async def test_a_file_that_may_not_be_read_any_more_is_not_said_to_have_changed(
+    viewing: Agent, connect: Connect, tmp_path: Path
+) -> None:
+    await viewing.run("cite('log', 150)")
+    await viewing.call("spaces", action="close", space="main")
+    (tmp_path / "elsewhere").mkdir()
+    async with connect(allow=(tmp_path / "elsewhere",)) as agent:
+        shown = await agent.run("evidence()")
+        assert "its file cannot be read now" in shown and "changed since" not in shown
 
 
 async def test_citations_of_views_survive_undo_forks_and_restarts(
