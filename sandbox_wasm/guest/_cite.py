@@ -99,6 +99,8 @@ def _in_view(
 ) -> Citation:
     """A place in a file that stays outside: its lines as those of the whole file."""
     begin, stop = 0, view.size
+    if start is None and hit is not None and hit.end_line is not None:
+        start, end = hit.line, hit.end_line  # of a passage; that of a line is known by its offset
     if start is not None:
         if type(start) is not int or start < 1:
             _checked(start, end, 0, name, keys)
