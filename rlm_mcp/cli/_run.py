@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..lm import Budget
     from ..recursion import Step
-    from ..server import Answered
+    from ..server import Answered, Piped
 
 BEST_ONLY = 3
 """Exit code where the answer is only the best one so far."""
@@ -32,7 +33,8 @@ INTERRUPTED = 130
     "variables",
     multiple=True,
     metavar="NAME=SOURCE",
-    help="A variable: NAME=@PATH for a file, folder or glob, NAME=TEXT for the text itself.",
+    help="A variable: NAME=@PATH for a file, folder or glob, NAME=- for standard input "
+    "(NAME=-:jsonl names its format), NAME=TEXT for the text itself.",
 )
 @click.option("--root-model", help="Model that works on the question (RLM_MCP_ROOT_MODEL).")
 @sub_model_option
@@ -82,7 +84,7 @@ def command(
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     settings = load_settings(flags)
-    sources = dict(_variable(text) for text in variables)
+    sources = _variables(variables)
     asked = RunQuestion(
         question,
         _schema(schema),
@@ -110,10 +112,37 @@ def command(
         sys.exit(BEST_ONLY)
 
 
-def _variable(text: str) -> tuple[str, str]:
+def _variables(texts: Sequence[str]) -> dict[str, str | Piped]:
+    from ..server import Piped
+
+    sources = dict(map(_variable, texts))
+    piped = [name for name, source in sources.items() if isinstance(source, Piped)]
+    if len(piped) > 1:
+        raise BadRequestError(
+            f"standard input can be read once, and {' and '.join(piped)} are both to come from "
+            "it: give files for the others, NAME=@PATH"
+        )
+    if piped:
+        _check_input(piped[0])
+    return sources
+
+
+def _variable(text: str) -> tuple[str, str | Piped]:
+    from ..loaders import FORMATS
+    from ..server import Piped
+
     name, equals, source = text.partition("=")
     if not equals:
-        raise BadRequestError(f"--var wants NAME=@PATH or NAME=TEXT, not {text[:80]!r}")
+        raise BadRequestError(f"--var wants NAME=@PATH, NAME=- or NAME=TEXT, not {text[:80]!r}")
+    if source.removeprefix("@") == "-":
+        return name, Piped(0)
+    if source.startswith("-:") and source[2:].isalpha():
+        if source[2:] not in FORMATS:
+            raise BadRequestError(
+                f"--var {name}={source[:40]}: there is no such format; there are: "
+                + ", ".join(FORMATS)
+            )
+        return name, Piped(0, source[2:])
     return name, source
 
 
@@ -124,6 +153,16 @@ def _budget(text: str | None) -> Budget:
         return Budget.parse(text) if text is not None else Budget()
     except ValueError as error:
         raise BadRequestError(f"--budget: {error}") from None
+
+
+def _check_input(name: str) -> None:
+    if sys.stdin is None or sys.stdin.closed:
+        raise BadRequestError(f"--var {name}=- reads standard input, which is closed")
+    if sys.stdin.isatty():
+        raise BadRequestError(
+            f"--var {name}=- reads standard input, which is a terminal: pipe something in, as in "
+            f"`cat app.log | rlm-mcp run ... --var {name}=-`, or name a file, {name}=@PATH"
+        )
 
 
 def _schema(path: Path | None) -> Any:

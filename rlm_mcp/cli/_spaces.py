@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,22 @@ from ._options import home_option
 if TYPE_CHECKING:
     from ..settings import Settings
     from ..store import SpaceRow, Store
+
+
+def _over_spaces(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a function of settings a command, which takes --home too: after its own name is where
+    people write it."""
+
+    @home_option
+    @click.pass_context
+    @functools.wraps(function)
+    def run(context: click.Context, /, home: str | None, **arguments: Any) -> None:
+        from ..settings import load_settings
+
+        settings = context.obj if home is None else load_settings({"home": home})
+        function(settings, **arguments)
+
+    return run
 
 
 @click.group("spaces", invoke_without_command=True)
@@ -28,7 +46,7 @@ def command(context: click.Context, /, **flags: Any) -> None:
 
 
 @command.command("list")
-@click.pass_obj
+@_over_spaces
 def list_spaces(settings: Settings) -> None:
     """All spaces, the last used first."""
     store = _store(settings)
@@ -50,7 +68,7 @@ def list_spaces(settings: Settings) -> None:
 
 @command.command()
 @click.argument("name")
-@click.pass_obj
+@_over_spaces
 def info(settings: Settings, name: str) -> None:
     """The history of the space NAME, newest first."""
     store, row = _required(settings, name)
@@ -76,7 +94,7 @@ def info(settings: Settings, name: str) -> None:
 @click.argument("name")
 @click.option("--limit", default=20, show_default=True, help="How many calls, the newest.")
 @click.option("--full", is_flag=True, help="All texts, and each sub-LLM call.")
-@click.pass_obj
+@_over_spaces
 def show(settings: Settings, name: str, limit: int, full: bool) -> None:
     """What happened in the space NAME, as a tree."""
     from ._trajectory import print_trees
@@ -89,7 +107,7 @@ def show(settings: Settings, name: str, limit: int, full: bool) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--out", type=click.Path(dir_okay=False), help="A file to write; not one that is.")
-@click.pass_obj
+@_over_spaces
 def export(settings: Settings, name: str, out: str | None) -> None:
     """What happened in the space NAME, as JSON Lines."""
     from ._trajectory import write_lines
@@ -102,7 +120,7 @@ def export(settings: Settings, name: str, out: str | None) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.pass_obj
+@_over_spaces
 def delete(settings: Settings, name: str, yes: bool) -> None:
     """Delete the space NAME for good, with its history."""
     store, row = _required(settings, name)

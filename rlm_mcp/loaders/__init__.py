@@ -1,5 +1,6 @@
 """Opening sources and targets inside the allowed folders, without ever reading what they mean."""
 
+from ._address import public_form
 from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
@@ -7,7 +8,7 @@ from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
 from ._pattern import has_magic
 from ._roots import Roots
-from ._stream import from_stream
+from ._stream import Spool, from_stream
 from ._target import Target, open_target
 from ._url import UrlRules, fetch, is_url
 
@@ -19,6 +20,7 @@ __all__ = [
     "Identity",
     "Origin",
     "Roots",
+    "Spool",
     "Target",
     "UrlRules",
     "convert",
@@ -32,6 +34,7 @@ __all__ = [
     "is_url",
     "open_source",
     "open_target",
+    "public_form",
     "read_commands",
     "run_command",
     "scratch",

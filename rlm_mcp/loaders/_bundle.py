@@ -25,11 +25,13 @@ class Origin:
         path: as the caller named it; empty for an inline value.
         size: bytes in all.
         mtime: when it was last changed, in seconds since the epoch; 0 when there is no telling.
+        note: what has to be known of it besides.
     """
 
     path: str
     size: int
     mtime: float
+    note: str = ""
 
 
 @dataclass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 from ..errors import SourceError
 from ..helpers._process import run_helper
-from ._bundle import Bundle, Origin, scratch
+from ._bundle import Bundle, scratch
 
 SECONDS = 300.0
 _ANSWER_BYTES = 64 << 10
@@ -99,7 +100,7 @@ async def converted(bundle: Bundle, format: str, max_bytes: int) -> Bundle:
         made,
         [(name, 0, size)],
         "file",
-        Origin(bundle.origin.path, size, bundle.origin.mtime),
+        replace(bundle.origin, size=size),
         bundle.skipped,
         bundle.notes,
         bundle.format if operation == "zstd" else "columns",

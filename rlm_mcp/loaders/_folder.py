@@ -35,6 +35,8 @@ _BINARY_BYTES = 8192
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 """What text with NUL bytes begins with; the guest decodes it."""
 _EXAMPLES = 3
+_ENDS = {ord(end): repr(end)[1:-1] for end in "\n\r\t"}
+"""Names may hold these, and are shown among lines of a reply."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -91,7 +93,7 @@ class Pack:
         self.skipped[reason] += 1
         examples = self.examples.setdefault(reason, [])
         if len(examples) < _EXAMPLES:
-            examples.append(path)
+            examples.append(_shown(path).translate(_ENDS))
 
 
 @dataclass

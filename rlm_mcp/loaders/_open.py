@@ -7,6 +7,7 @@ import re
 import stat
 
 from ..errors import BadRequestError, SourceError
+from ._address import public_form
 from ._bundle import Bundle, Origin, file_bundle, view_bundle
 from ._folder import Pack, Walk, pack_folder, take_spare
 from ._ignore import rules_above
@@ -75,7 +76,7 @@ def open_source(
         _refuse_view(format)
         chosen = Pattern(pattern) if pattern is not None else None
         return _open_folder(source, source, roots, format, chosen, max_bytes)
-    if pattern is None and _stays_outside(fd, info.st_size, format, max_bytes, view_bytes):
+    if pattern is None and stays_outside(fd, info.st_size, format, max_bytes, view_bytes):
         return view_bundle(fd, info, source, roots.resolve(source).real)
     if info.st_size <= max_bytes:
         bundle = file_bundle(fd, info, source)
@@ -89,7 +90,8 @@ def open_source(
     )
 
 
-def _stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
+def stays_outside(fd: int, size: int, format: str, max_bytes: int, view_bytes: int | None) -> bool:
+    """Whether an open file is to become a view: see `open_source`."""
     if view_bytes is None or format not in _VIEWED:
         return False
     if format == "view" or size > max_bytes:
@@ -111,7 +113,7 @@ def _check_scheme(source: str) -> None:
     if source.startswith("file://"):
         raise BadRequestError(f"Name the path itself, not a file:// address. {supported}")
     if _URL.match(source):
-        raise SourceError(f"{source!r} is an address of another kind. {supported}")
+        raise SourceError(f"{public_form(source)!r} is an address of another kind. {supported}")
     if source.startswith("space:"):
         raise SourceError(f"A variable of another space is no file. {supported}")
 

@@ -9,7 +9,7 @@ proxies of the environment, since a proxy would resolve the name itself.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import errno
 import os
 import re
 import socket
@@ -17,18 +17,20 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.message import Message
+from ipaddress import ip_address
 from posixpath import basename
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from .. import __version__
 from ..errors import BadRequestError, SourceError
+from ._address import is_public, public_form
 from ._bundle import Bundle, Origin, scratch, write_all
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 SECONDS = 120.0
@@ -38,17 +40,6 @@ _REDIRECTS = 5
 _READ = 1 << 18
 _REDIRECT = (301, 302, 303, 307, 308)
 _URL = re.compile(r"https?://", re.IGNORECASE)
-
-_SPECIAL = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        # What `is_global` of some Python versions lets through, and translations of IPv4.
-        "0.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "192.0.0.0/24", "192.88.99.0/24",
-        "198.18.0.0/15", "240.0.0.0/4", "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-        "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
-    )
-)  # fmt: skip
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 _BY_TYPE = {
     "text/html": "html", "application/xhtml+xml": "html", "application/json": "json",
@@ -78,27 +69,6 @@ class UrlRules:
 def is_url(source: str) -> bool:
     """Whether a source is an address for `fetch`."""
     return _URL.match(source) is not None
-
-
-def is_public(text: str) -> bool:
-    """Whether an address belongs to the public internet, also where it wraps another."""
-    try:
-        address: Address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address.teredo is not None:
-            inner = address.teredo[1]
-        elif address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None and not is_public(str(inner)):
-            return False
-        if address.ipv4_mapped is not None:
-            return True
-    if any(address in network for network in _SPECIAL if network.version == address.version):
-        return False
-    return address.is_global and not address.is_multicast
 
 
 async def fetch(
@@ -136,11 +106,13 @@ async def _follow(url: str, rules: UrlRules, max_bytes: int, resolve: Resolve) -
 
     first = url
     for _ in range(_REDIRECTS + 1):
-        parts = _checked(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
-        addresses = await _allowed(host, port, rules, resolve)
-        connector = aiohttp.TCPConnector(resolver=_pinned(addresses), use_dns_cache=False)
+        target = _checked(url)
+        addresses = await _allowed(target.raw_host or "", target.port or 80, rules, resolve)
+        connector = aiohttp.TCPConnector(
+            resolver=_pinned(addresses),
+            use_dns_cache=False,
+            socket_factory=_sockets_to(addresses),
+        )
         async with aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -151,7 +123,7 @@ async def _follow(url: str, rules: UrlRules, max_bytes: int, resolve: Resolve) -
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         ) as session:
             try:
-                async with session.get(url, allow_redirects=False) as response:
+                async with session.get(target, allow_redirects=False) as response:
                     if response.status in _REDIRECT and "Location" in response.headers:
                         url = urljoin(url, response.headers["Location"])
                         continue
@@ -159,33 +131,41 @@ async def _follow(url: str, rules: UrlRules, max_bytes: int, resolve: Resolve) -
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 if isinstance(error, TimeoutError):
                     raise SourceError(f"{_shown(url)} does not answer.") from None
-                cause = str(error)[:200] or type(error).__name__
+                cause = str(error)[:200].replace(url, "it") or type(error).__name__
                 raise SourceError(f"{_shown(url)} cannot be fetched: {cause}.") from None
     raise SourceError(f"{_shown(first)} leads on and on: over {_REDIRECTS} redirects.")
 
 
-def _checked(url: str) -> SplitResult:
+def _checked(url: str) -> URL:
+    """An address as the one who connects reads it: two parsers may see two hosts in it."""
+    from yarl import URL
+
     shown = _shown(url)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
+        if parts.scheme.lower() not in ("http", "https"):
+            raise SourceError(
+                f"{shown} leads to {parts.scheme}:, and only http and https are fetched."
+            )
+        target = URL(url)
+        named = "@" in parts.netloc or target.raw_user or target.raw_password
     except ValueError:
         raise BadRequestError(f"{shown} is no address that can be fetched.") from None
-    if parts.scheme.lower() not in ("http", "https"):
-        raise SourceError(f"{shown} leads to {parts.scheme}:, and only http and https are fetched.")
-    if parts.username is not None or parts.password is not None:
+    if named:
         raise BadRequestError(
             f"{shown} holds a name or a password. Credentials are not sent; name the address "
             "without them."
         )
-    if not host or "%" in host or any(c.isspace() or c < " " for c in url):
+    strange = not host or "%" in host or "\\" in url or any(c.isspace() or c < " " for c in url)
+    if strange or not target.raw_host or "%" in target.raw_host:
         raise BadRequestError(f"{shown} is no address that can be fetched.")
-    return parts
+    return target
 
 
 def _shown(url: str) -> str:
-    """An address as it may be repeated: without what stands before an @."""
-    return repr(re.sub(r"//[^/?#]*@", "//", url)[:200])
+    """An address as it may be repeated."""
+    return repr(public_form(url)[:200])
 
 
 async def _allowed(host: str, port: int, rules: UrlRules, resolve: Resolve) -> list[str]:
@@ -239,6 +219,22 @@ def _pinned(addresses: list[str]) -> Any:
     return Pinned()
 
 
+def _sockets_to(addresses: list[str]) -> Callable[[Any], socket.socket]:
+    """Makes sockets for connections to what was checked, and to nothing else.
+
+    The resolver alone is not enough: a host that is written as a number is connected to unasked.
+    """
+    known = {ip_address(address.partition("%")[0]) for address in addresses}
+
+    def make(info: Any) -> socket.socket:
+        family, kind, protocol, _, place = info
+        if ip_address(str(place[0]).partition("%")[0]) not in known:
+            raise OSError(errno.EPERM, "its address is not the one that was checked")
+        return socket.socket(family, kind, protocol)
+
+    return make
+
+
 async def _read(response: aiohttp.ClientResponse, asked: str, url: str, max_bytes: int) -> Bundle:
     if response.status != 200:
         reason = f" {response.reason}" if response.reason else ""
@@ -269,13 +265,13 @@ async def _read(response: aiohttp.ClientResponse, asked: str, url: str, max_byte
     name = _name(urlsplit(url), kind)
     if "gzip" in coding:
         name += ".gz"  # unpacked where everything is, inside the sandbox
-    notes = [] if url == asked else [f"Redirected to {_shown(url)}."]
+    led = "" if url == asked else f"redirected to {public_form(url)[:500]}"
     return Bundle(
         fd,
         [(name, 0, size)],
         "file",
-        Origin(re.sub(r"//[^/?#]*@", "//", asked), size, time.time()),
-        notes=notes,
+        Origin(public_form(asked), size, time.time(), led),
+        notes=[f"R{led[1:]}."] if led else [],
         hint=name,
         charset=charset,
     )

@@ -2,7 +2,7 @@
 
 from ._app import App, make_app
 from ._http import TOKEN_VARIABLE, serve_http
-from ._once import Answered, answer_question
+from ._once import Answered, Piped, answer_question
 from ._render import usage_text
 from ._serve import make_server, serve_stdio
 from ._tools import INSTRUCTIONS, TOOLS
@@ -13,6 +13,7 @@ __all__ = [
     "TOOLS",
     "Answered",
     "App",
+    "Piped",
     "answer_question",
     "make_app",
     "make_server",

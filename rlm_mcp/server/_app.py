@@ -113,7 +113,9 @@ def make_app(
     hint = "" if _is_listed(chosen, settings) else UNLISTED
     if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
         hint = UNSET
-    views = Views(store, roots, settings.cache / "lines")
+    # No path leads to what came through a pipe but that of the view which was made of it.
+    viewed = Roots((*settings.allow, store.piped()))
+    views = Views(store, viewed, settings.cache / "lines")
     calls = Calls(
         model or Router(chosen, agents),
         chosen,

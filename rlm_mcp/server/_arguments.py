@@ -214,7 +214,11 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
         mistakes = []
         for problem in error.errors(include_url=False, include_context=False)[:5]:
             where = ".".join(str(part) for part in problem["loc"]) or "arguments"
-            if problem["type"] == "extra_forbidden":
+            if "[key]" in problem["loc"]:
+                owner, _, key = where.removesuffix(".[key]").rpartition(".")
+                right = problem["msg"].removeprefix("Input should be ")
+                mistakes.append(f"`{owner}` has no `{key[:80]}`; it may have {right}")
+            elif problem["type"] == "extra_forbidden":
                 mistakes.append(f"there is no argument `{where[:80]}`")
             elif problem["type"] == "missing":
                 mistakes.append(f"`{where}` is missing")

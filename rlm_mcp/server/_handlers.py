@@ -52,43 +52,55 @@ async def load_variable(call: Call, given: args.LoadVariable) -> str:
     space = await call.space(given.space)
     if given.source is not None and given.source.startswith(_COPY):
         return await _copy(call, space, name, given.source.removeprefix(_COPY))
-    bundle = await _open_any(call.app, given)
-    try:
-        bundle = await converted(bundle, given.format, call.app.settings.limits.memory_mb << 20)
-    except BaseException:
-        bundle.close()
-        raise
-    with bundle:
-        if bundle.kind == "view":
+    return await load_bundle(call, space, name, await _open_any(call.app, given), given.format)
+
+
+async def load_bundle(call: Call, space: Space, name: str, bundle: Bundle, format: str) -> str:
+    """Set a variable from an open source, which is closed.
+
+    Args:
+        call: that it is a part of.
+        space: that gets the variable.
+        name: of the variable.
+        bundle: the source.
+        format: as the caller asked for it.
+
+    Raises:
+        RlmError: the source cannot be read, or its content is not of the format.
+    """
+    if bundle.kind == "view":
+        with bundle:
             loaded = await space.load_view(
                 name,
                 path=bundle.path,
                 named=bundle.origin.path,
                 source=bundle.fd,
-                format=given.format,
+                format=format,
             )
             return render.loaded_text(name, loaded, space.handle, {}, bundle.notes)
-        chosen = given.format if given.format != "auto" else bundle.format
+    provenance = Provenance(bundle)
+    try:
+        bundle = await converted(bundle, format, call.app.settings.limits.memory_mb << 20)
+        provenance.bundle = bundle
+        chosen = format if format != "auto" else bundle.format
         if bundle.format == "columns":
             chosen = bundle.format
-        provenance = Provenance(bundle)
-        try:
-            loaded = await space.load(
-                name,
-                source=bundle.fd,
-                size=bundle.size,
-                entries=[(name, offset, length) for name, offset, length in bundle.entries],
-                kind=bundle.kind,
-                format=chosen,
-                hint=bundle.hint or bundle.origin.path,
-                pattern=bundle.pattern,
-                charset=bundle.charset,
-                origin=provenance.origin,
-                answer=provenance.answer,
-            )
-        finally:
-            await provenance.close()
-        bundle.verify()
+        loaded = await space.load(
+            name,
+            source=bundle.fd,
+            size=bundle.size,
+            entries=[(name, offset, length) for name, offset, length in bundle.entries],
+            kind=bundle.kind,
+            format=chosen,
+            hint=bundle.hint or bundle.origin.path,
+            pattern=bundle.pattern,
+            charset=bundle.charset,
+            origin=provenance.origin,
+            answer=provenance.answer,
+        )
+    finally:
+        bundle.close()
+        await provenance.close()
     return render.loaded_text(name, loaded, space.handle, bundle.skipped, bundle.notes)
 
 

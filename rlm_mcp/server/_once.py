@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import json
 import os
 import secrets
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import BadRequestError
 from ..lm import AGENT, choose
-from ..loaders import has_magic
+from ..loaders import Bundle, Spool, from_stream, has_magic
 from ..recursion import ANSWER, Observe, RunQuestion, RunResult
 from ..sandbox import scratch_file
 from ..settings import Settings
@@ -20,13 +23,28 @@ from ..space import Space, check_handle
 from . import _arguments as args
 from ._app import App, make_app
 from ._call import Call
-from ._handlers import load_variable
+from ._handlers import load_bundle, load_variable
 from ._progress import Progress
 from ._recording import Recording
 from ._recursion import running
 from ._render import run_text
 
 _MAX_ANSWER = 1 << 30
+
+
+@dataclass(frozen=True)
+class Piped:
+    """A variable that comes through a pipe.
+
+    Args:
+        fd: descriptor of the pipe, which stays open.
+        format: of what comes, as `load_variable` has them.
+        name: what it is called.
+    """
+
+    fd: int
+    format: str = "auto"
+    name: str = "standard input"
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,7 @@ class Answered:
 async def answer_question(
     settings: Settings,
     question: RunQuestion,
-    sources: Mapping[str, str],
+    sources: Mapping[str, str | Piped],
     *,
     keep: str | None = None,
     as_json: bool = False,
@@ -61,7 +79,7 @@ async def answer_question(
     Args:
         settings: of the server that this is for a moment.
         question: what to find out.
-        sources: of the variables: `@PATH`, else the text itself.
+        sources: of the variables: `@PATH`, a pipe, else the text itself.
         keep: name of the space to use and to keep; left out, a new one that is removed again
             once there is an answer.
         as_json: write the answer as JSON where that is possible.
@@ -77,12 +95,16 @@ async def answer_question(
     environ = os.environ if environ is None else environ
     settings = _with_models(settings, question, environ)
     handle = check_handle(keep) if keep is not None else f"run-{secrets.token_hex(4)}"
-    allowed = [found for source in sources.values() for found in _allowed(source)]
+    named = [source for source in sources.values() if isinstance(source, str)]
+    allowed = [found for source in named for found in _allowed(source)]
     settings = replace(settings, allow=(*settings.allow, *allowed), space=handle)
     app = make_app(settings, environ=environ)
     begun = False
     try:
         for name, source in sources.items():
+            if isinstance(source, Piped):
+                await _load_pipe(app, name, source)
+                continue
             path = source.removeprefix("@") if source.startswith("@") else None
             given = args.LoadVariable(
                 name=name, source=path, value=source if path is None else None
@@ -104,6 +126,34 @@ async def answer_question(
         if keep is None and not begun:
             await _delete(app, handle)
         await app.close()
+
+
+async def _load_pipe(app: App, name: str, piped: Piped) -> None:
+    given = args.LoadVariable.model_construct(name=name, source=piped.name, format=piped.format)
+    with _call(app, "load_variable", given) as call:
+        space = await call.space(None)
+        bundle = await _read_pipe(app, space, piped)
+        reply = await load_bundle(call, space, name, bundle, piped.format)
+        call.recording.replied(reply, False)
+
+
+async def _read_pipe(app: App, space: Space, piped: Piped) -> Bundle:
+    limits = app.settings.limits
+    given_up = threading.Event()
+    read = functools.partial(
+        from_stream,
+        piped.fd,
+        max_bytes=limits.memory_mb << 20,
+        spool=Spool(app.spaces.store.piped(space.handle), limits.view_bytes),
+        format=piped.format,
+        name=piped.name,
+        stopped=given_up.is_set,
+    )
+    try:
+        return await asyncio.to_thread(read)
+    except asyncio.CancelledError:
+        given_up.set()  # nobody can end the thread while it waits for the other side
+        raise
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import hashlib
 import os
 from typing import Any
 
+from ..errors import SourceError
 from ..loaders import Bundle
 from ..loaders._pattern import has_magic, split_glob
 
@@ -19,7 +20,7 @@ class Provenance:
     them: that is no parsing, and on a second core it costs a load next to no time.
 
     Args:
-        bundle: that is being loaded.
+        bundle: that is being loaded, as it was opened and before anything is made of it.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -30,8 +31,12 @@ class Provenance:
             "base": (split_glob(path)[0] if has_magic(path) else path) if folder else "",
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "folder": folder,
+            "size": bundle.size,
+            "note": bundle.origin.note,
             "digests": True,
         }
+        self.bundle = bundle
+        """What the guest reads."""
         # A descriptor of its own: the bundle may be closed while the thread still reads.
         self._fd = os.dup(bundle.fd)
         self._ranges = [(offset, length) for _, offset, length in bundle.entries]
@@ -39,10 +44,17 @@ class Provenance:
         self._digests = asyncio.ensure_future(asyncio.to_thread(self._hash))
 
     async def answer(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Answer the guest, which asks for the digests when it has made the value."""
+        """Answer the guest, which asks for the digests when it has made the value.
+
+        Then it is also said whether the source is still what it was, before the value is set.
+        """
         if fields.get("op") != "source_digests":
             return {"refused": "this cannot be asked here"}
         digests = await asyncio.shield(self._digests)
+        try:
+            self.bundle.verify()
+        except SourceError as error:
+            return {"changed": str(error)}
         return {"sha256": digests} if digests is not None else {"refused": "it cannot be read"}
 
     async def close(self) -> None:

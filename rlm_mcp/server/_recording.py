@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from ..lm import SubModel, Usage
+from ..loaders import public_form
 from ..space import Execution
 from ..trajectory import NOTHING, Recorded, Recorder, Span
 from . import _arguments as args
@@ -77,6 +78,8 @@ class Recording:
         shown = {name: given.pop(name, None) for name in _SHOWN}
         # An inline value may be large, and what it came to is in the reply.
         given.pop("value", None)
+        if isinstance(source := given.get("source"), str):
+            given["source"] = public_form(source)
         left = {name.rstrip("_"): value for name, value in given.items() if value is not None}
         with contextlib.suppress(ValueError, TypeError, RecursionError):
             shown["arguments"] = json.dumps(left, ensure_ascii=False) if left else None

@@ -195,7 +195,7 @@ class Space:
         now = datetime.datetime.now(datetime.UTC)
         request: dict[str, Any] = {
             "op": "view", "name": name, "id": row.id, "size": row.size, "hint": named,
-            "format": format, "time": now.isoformat(timespec="seconds"),
+            "format": format, "modified": row.modified, "time": now.isoformat(timespec="seconds"),
         }  # fmt: skip
         loaded = await self._set(f"a load of `{name}`", f"load {name}", request)
         if format != "bytes":
@@ -319,7 +319,7 @@ class Space:
         return written, text_of(result.get("format"), 20)
 
     async def copy_to(
-        self, other: Space, target: str, name: str, *, format: str = "pickle"
+        self, other: Space, target: str, name: str, *, format: str = "copy"
     ) -> Loaded:
         """Copy a value of this space into a variable of another.
 
@@ -329,8 +329,8 @@ class Space:
             other: the other space; this one too is possible.
             target: name or access path here.
             name: of the variable there.
-            format: `answer` from a run's space to the one that it was forked from: classes that
-                both have are referred to by name.
+            format: `copy`, with where it came from; `answer` from a run's space to the one that
+                it was forked from: classes that both have are referred to by name.
 
         Raises:
             BadRequestError: there is no such value, or it cannot be pickled.
@@ -344,7 +344,7 @@ class Space:
                 size=size,
                 entries=[(name, 0, size)],
                 kind="file",
-                format="pickle",
+                format="pickle" if format == "answer" else format,
                 hint=f"space:{self.handle}/{target}",
             )
         finally:

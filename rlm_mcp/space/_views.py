@@ -141,7 +141,12 @@ class Views:
         finally:
             os.close(descriptor)
         self._index_soon(new)
-        return {"id": new.id, "size": new.size, "grown": found in ("same", "grown")}
+        return {
+            "id": new.id,
+            "size": new.size,
+            "modified": new.modified,
+            "grown": found in ("same", "grown"),
+        }
 
     async def _find(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Lines that match, in a file for the guest to read: `line:offset:text` as ripgrep has it.

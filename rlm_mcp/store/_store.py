@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Store:
         self.home = home
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in ("pages", "locks"):
+            for name in ("pages", "locks", "piped"):
                 (home / name).mkdir(mode=0o700, exist_ok=True)
             probe = home / f".probe-{secrets.token_hex(8)}"
             probe.touch(mode=0o600)
@@ -99,9 +100,15 @@ class Store:
             self._spaces.remove(handle)
             with contextlib.closing(self.spans()) as spans:
                 spans.remove(handle)
+            shutil.rmtree(self.piped(handle), ignore_errors=True)
             (self.home / "locks" / f"{handle}.lock").unlink(missing_ok=True)
         finally:
             lock.release()
+
+    def piped(self, handle: str = "") -> Path:
+        """Where files lie that came through a pipe and belong to a space, or to any; they go when
+        it is deleted."""
+        return self.home / "piped" / handle
 
     def commit_of_space(self, handle: str, number: int) -> Commit:
         """A commit that is part of a space: one that it made, or one that led to it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import secrets
 import time
@@ -40,6 +41,15 @@ class ViewRow:
     mtime_ns: int
     head: str
     tail: str
+
+    @property
+    def modified(self) -> str:
+        """The time of its last change in words, in UTC and whole seconds; empty if it is none."""
+        try:
+            moment = datetime.datetime.fromtimestamp(self.mtime_ns // 10**9, datetime.UTC)
+        except (OverflowError, ValueError, OSError):  # of a year that no calendar has
+            return ""
+        return moment.isoformat()
 
 
 class ViewRows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 import tarfile
@@ -13,12 +14,15 @@ from importlib import import_module
 from typing import Any
 
 from ._bounds import DAMAGE, MAX_ENTRIES, MAX_MEMBER, BombError, Bounded, cause, open_zip, too_large
+from ._fit import one_line
 from ._part import Memory, Part
 from ._recognise import TAR_HEAD, compression_of, is_tar
 from ._text import LoadError, decode_small
 
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 _NAMED = 3
+_LONGEST = 4096
+"""Characters of a path: more than any file of a folder can have."""
 _DAMAGE: tuple[type[Exception], ...] = (*DAMAGE, tarfile.TarError)
 Parse = Callable[[Part], Any]
 
@@ -43,7 +47,7 @@ class Skipped:
         self._counts[reason] += 1
         names = self._names.setdefault(reason, [])
         if len(names) < _NAMED:
-            names.append(name[:80])
+            names.append(one_line(name[:80]))
 
     def __bool__(self) -> bool:
         return bool(self._counts)
@@ -59,7 +63,7 @@ class Skipped:
 
 
 def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict[str, Any]:
-    """The files of an archive.
+    """The files of an archive, each noted with the size and SHA-256 that it has there.
 
     Args:
         part: a zip, a tar, or a tar that is compressed.
@@ -73,6 +77,7 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
     head = part.head(TAR_HEAD)
     members = _zip_members(part) if head.startswith(b"PK") else _tar_members(part, head)
     values: dict[str, Any] = {}
+    noted = part.contents.members = {}
     skipped = Skipped()
     total = 0
     try:
@@ -80,6 +85,8 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
             path = _inside(member.path)
             if path is None:
                 skipped.add("leads out of the folder", member.path)
+            elif len(path) > _LONGEST:
+                skipped.add(f"with a name of over {_LONGEST:,} characters", path)
             elif not path or not chosen(path):
                 continue
             elif member.refused:
@@ -91,26 +98,27 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
                 total += len(data)
                 if (bomb := too_large(part, total)) is not None:
                     raise bomb
-                if path in values:
+                if noted.pop(path, None) is not None:
                     skipped.add("named twice (the later was taken)", path)
+                    del values[path]
+                digest = hashlib.sha256(data).digest()
                 if parse is not None:
-                    inner = Memory(data, part.input)
-                    _parsed(
-                        values,
-                        skipped,
-                        path,
-                        parse,
-                        Part(inner, 0, len(data), path, part.notes, path),
-                    )
+                    inner = Part(
+                        Memory(data, part.input), 0, len(data), path, part.notes, path,
+                        contents=part.contents,
+                    )  # fmt: skip
+                    if _parsed(values, skipped, path, parse, inner):
+                        noted[path] = (len(data), digest)
                     continue
+                size = len(data)
                 is_binary = b"\0" in data[:8192] and not data.startswith(_MARKS)
-                if not is_binary:
-                    values[path] = decode_small(data)[0]
-                    part.input.wipe(data)
-                elif binaries:
-                    values[path] = data
-                else:
+                if is_binary and not binaries:
                     skipped.add("binary", path)
+                    continue
+                values[path] = data if is_binary else decode_small(data)[0]
+                noted[path] = (size, digest)
+                if not is_binary:
+                    part.input.wipe(data)
     except (LoadError, MemoryError):
         raise
     except _DAMAGE as error:
@@ -129,18 +137,23 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
     return values
 
 
-def _parsed(values: dict[str, Any], skipped: Skipped, path: str, parse: Parse, inner: Part) -> None:
+def _parsed(values: dict[str, Any], skipped: Skipped, path: str, parse: Parse, inner: Part) -> bool:
+    """Whether the value of a file could be made."""
     try:
         values[path] = parse(inner)
     except BombError:
         raise
     except LoadError as error:
         skipped.add("not readable", f"{error}")
+        return False
+    return True
 
 
 def _inside(path: str) -> str | None:
     """The path in its plain form, or `None` if it leads out of the folder."""
     path = path.replace("\\", "/")
+    # Bytes that are no UTF-8 come as halves of surrogate pairs, which no text may hold.
+    path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     parts = [piece for piece in path.split("/") if piece not in ("", ".")]
     if path.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", path) or "\0" in path:
         return None
@@ -241,7 +254,10 @@ def load_compressed(part: Part, compression: str) -> tuple[Part, bytes] | None:
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
             break
-    inner = Part(Memory(data, part.input), 0, len(data), name, part.notes, part.label)
+    inner = Part(
+        Memory(data, part.input), 0, len(data), name, part.notes, part.label,
+        contents=part.contents,
+    )  # fmt: skip
     return inner, data
 
 

@@ -14,7 +14,7 @@ from ._find import documents
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, plain
 from ._render import short
-from ._sources import name_of
+from ._sources import holder_of
 from ._view import is_view
 from ._view_chunks import ViewChunks
 
@@ -67,7 +67,7 @@ def chunks(
         raise ValueError(f"by={by!r}: use {', '.join(map(repr, KINDS))}")
     if size < 1 or not 0 <= overlap < size:
         raise ValueError(f"size={size}, overlap={overlap}: size must be above overlap, both >= 0")
-    of = name_of(target) or ""
+    of = holder_of(target)
     if is_view(target):
         return ViewChunks(target, size, overlap, by, of)
     if by in ("headings", "functions"):

@@ -5,113 +5,32 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, SupportsIndex, overload
+from typing import Any
 
 from ._chunk import Chunk
-from ._fit import clip, escape, plural
-from ._hits import Hit, shown
-from ._kept import table
-from ._kinds import base_of, type_name
-from ._lines import as_text, is_text, line_count, offset_of_line, plain
+from ._citation import (
+    KEPT,
+    MOST,
+    Citation,
+    Evidence,
+    all_cited,
+    as_of_now,
+    cited,
+    digest_of,
+    keep,
+    lines_of,
+)
+from ._fit import one_line, plural
+from ._hits import Hit
+from ._kinds import type_name
+from ._lines import as_text, is_text, line_count, plain
 from ._path import PeekError
-from ._slots import ViewError
-from ._sources import entry_of, namespace, place_of
+from ._places import Keys, access_path, parsed
+from ._sources import entry_of, is_changed, is_line, place_of, source_of_view, value_at
 from ._view import FileView, is_view
 
-_KEPT = 2_000  # characters of the cited text that are kept, should the variable go
-_CHECKED = 16 << 20  # characters of a text whose digest is compared again: about 0.1 s
-_SHOWN = 50
-_SHOWN_BYTES = 1 << 20  # of a view
+_LOOKED_AT = 200  # citations of views whose files are looked at again when they are listed
 _MARK = re.compile(r"\[cite:(\d{1,6})\]")
-_TARGET = re.compile(r"\[?cite:(\d{1,6})\]?")
-
-
-@shown
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A place that was cited. As text it is its mark, `[cite:3]`, to be put into a report.
-
-    Args:
-        number: counted in the space, from 1.
-        variable: the variable it is in.
-        where: path or index in the variable, or None.
-        path: the source, as a person finds it.
-        start_line: first line, from 1; None for the whole.
-        end_line: last line.
-        sha256: of the source's bytes, or None.
-        note: what has to be known besides.
-        text: the beginning of what stands there.
-    """
-
-    number: int
-    variable: str
-    where: Any
-    path: str
-    start_line: int | None
-    end_line: int | None
-    sha256: str | None
-    note: str
-    text: str
-
-    @property
-    def id(self) -> str:
-        """The name that `peek` takes."""
-        return f"cite:{self.number}"
-
-    @property
-    def place(self) -> str:
-        """`logs/app.log:120-134 (sha256 ab12cd34...)`."""
-        lines = ""
-        if self.start_line is not None:
-            last = self.end_line if self.end_line != self.start_line else None
-            lines = f":{self.start_line}" + (f"-{last}" if last else "")
-        facts = [f"sha256 {self.sha256}"] if self.sha256 else []
-        facts += [self.note] if self.note else []
-        return f"{self.path}{lines}" + (f" ({'; '.join(facts)})" if facts else "")
-
-    def __str__(self) -> str:
-        """The mark."""
-        return f"[{self.id}]"
-
-    def __repr__(self) -> str:
-        """Mark and place."""
-        return f"{self} {escape(self.place)}"
-
-
-@shown
-class Evidence(list[Citation]):
-    """All that was cited. Echoed, it shows each with its place and what stands there."""
-
-    @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Citation: ...
-    @overload
-    def __getitem__(self, index: slice, /) -> Evidence: ...
-    def __getitem__(self, index: SupportsIndex | slice, /) -> Citation | Evidence:
-        """A citation, or for a slice a list that shows itself in the same way."""
-        if isinstance(index, slice):
-            return Evidence(super().__getitem__(index))
-        return super().__getitem__(index)
-
-    def __repr__(self) -> str:
-        """The first 50, and how many there are."""
-        rows = [plural(len(self), "citation")]
-        for found in list(self)[:_SHOWN]:
-            words = " ".join(found.text[:300].split())
-            rows.append(f"{clip(repr(found), 240)}: {clip(escape(words), 80)}")
-        if len(self) > _SHOWN:
-            rows.append(f"... {len(self) - _SHOWN:,} more: evidence()[{_SHOWN}:]")
-        return "\n".join(rows)
-
-    __str__ = __repr__
-
-
-_cited: dict[int, tuple[Any, ...]] = table("cited")
-"""By number: the other fields of a `Citation`."""
-
-
-def _all() -> list[Citation]:
-    return [Citation(number, *row) for number, row in _cited.items()]
 
 
 def cite(what: Any, start_line: int | None = None, end_line: int | None = None) -> Citation:
@@ -123,70 +42,124 @@ def cite(what: Any, start_line: int | None = None, end_line: int | None = None) 
 
     Args:
         what: a hit of `grep` or `search`, a chunk, the name of a variable or an access path such
-            as `'docs["src/a.py"]'`, or the value itself.
+            as `'docs["src/a.py"]'` or `'pages[2]'`, or the value itself.
         start_line: first line, from 1; left out, that of the hit or chunk, or the whole.
         end_line: last line; left out, that of the hit or chunk, or the first.
 
     Raises:
         ValueError: there is no such place.
     """
+    hit = what if isinstance(what, Hit | Chunk) else None
     try:
-        name, where = _place(what)
+        name, keys = _place(what)
+        view = hit.view if isinstance(hit, Hit) else None  # which may be in no variable
+        value: Any = view if is_view(view) else value_at(name, keys)
     except PeekError as error:
         raise ValueError(str(error)) from None
-    if start_line is None and isinstance(what, Hit | Chunk):
-        start_line, end_line = what.line, what.end_line
-    value, text = _value(name, where)
-    view = value if is_view(value) else None
-    if start_line is not None and text is None and view is None:
-        raise ValueError(f"{_path(name, where)} is a {type_name(type(value))}: it has no lines")
-    shown_text = "" if text is None else text[:_KEPT]
-    if view is not None:
-        shown_text = as_text(view.text(0, _KEPT))
-    if start_line is not None:
-        end_line = start_line if end_line is None else end_line
-        total = view.line_count() if view is not None else line_count(text)
-        if not (isinstance(start_line, int) and isinstance(end_line, int)):
-            raise ValueError("start_line and end_line are whole numbers, counted from 1")
-        if not 1 <= start_line <= end_line <= max(total, 1):
-            raise ValueError(
-                f"lines {start_line}-{end_line} of {_path(name, where)}: it has lines 1 to {total}"
-            )
-        shown_text = _lines(value if text is None else text, start_line, end_line)[:_KEPT]
-    for known in _all():
-        if (
-            (known.variable, known.start_line, known.end_line) == (name, start_line, end_line)
-            and known.where == where
-            and known.text == shown_text
-        ):
-            return known
-    source = entry_of(name, where if base_of(namespace().get(name)) is dict else None)
+    if is_view(value):
+        return keep(_in_view(name, keys, value, hit, start_line, end_line))
+    text = as_text(plain(value)) if is_text(value) else None
+    if is_line(name, keys):
+        start_line = end_line = None  # the line itself is the place
+    elif hit is not None and start_line is None and text is not None and not _is_several(keys):
+        start_line, end_line = hit.line, hit.end_line
+    if start_line is not None and text is None:
+        path = access_path(name, keys)
+        raise ValueError(f"{path} is a {type_name(type(value))}: it has no lines")
+    cited = text or ""
+    if start_line is not None and text is not None:
+        start_line, end_line = _checked(start_line, end_line, line_count(text), name, keys)
+        cited = lines_of(text, start_line, end_line)
+    elif text is None and hit is not None:
+        cited = str(hit) if isinstance(hit, Chunk) else hit.text  # of a record, say
+    source = entry_of(name, keys)
     digest, note = source.sha256 if source else None, ""
-    path = source.path if source else ""
+    path = source.path if source else access_path(name, keys)
     if source is None:
-        path, note = _path(name, where), "made by code in the space"
-    elif text is not None and digest is not None and _is_changed(text, value, digest):
+        note = "made by code in the space"
+    elif is_changed(name, keys, value):
         note = "the text was changed after it was loaded"
-    if type(where) is int:
-        path += f"[{where}]"
-    number = len(_cited) + 1
-    _cited[number] = (name, where, path, start_line, end_line, digest, note, shown_text)
-    return Citation(number, *_cited[number])
+    elif source.note:
+        note = source.note
+    if source is not None and not (entry_of(name) or source).path:
+        path, note = access_path(name, keys), "a value given in the call"
+    return keep(Citation(
+        0, name, _where(keys), path, start_line, end_line, digest, note, _begin(cited),
+        digest_of(cited) if text is not None else None,
+    ))  # fmt: skip
+
+
+def _in_view(
+    name: str,
+    keys: Keys,
+    view: FileView,
+    hit: Hit | Chunk | None,
+    start: int | None,
+    end: int | None,
+) -> Citation:
+    """A place in a file that stays outside: its lines as those of the whole file."""
+    begin, stop = 0, view.size
+    if start is None and hit is not None and hit.end_line is not None:
+        start, end = hit.line, hit.end_line  # of a passage; that of a line is known by its offset
+    if start is not None:
+        if type(start) is not int or start < 1:
+            _checked(start, end, 0, name, keys)
+        begin = view.offset_of(start)
+        if begin >= view.size or (type(end) is int and end < start):
+            _checked(start, end, view.line_count(), name, keys)
+        stop = view.offset_of((start if end is None else end) + 1)
+        start, end = _checked(start, end, view.line_count() if stop >= view.size else None, name,
+                              keys)  # fmt: skip
+    elif isinstance(hit, Hit):
+        start = end = hit.line
+        begin = view.line_start(hit.start)
+        stop = min(view.line_end(hit.start) + 1, view.size)
+    source = source_of_view(view, name, keys)
+    before = view.lines_before() if start is not None else 0
+    text = as_text(view.text(begin, min(stop, begin + KEPT)))
+    digest = None
+    if start is not None and stop - begin <= MOST:
+        digest = hashlib.sha256(view.read(begin, stop)).hexdigest()
+    note = f"{plural(source.size, 'byte')}" + (f" {source.note}" if source.note else "")
+    first = view.begin
+    return Citation(
+        0, name, _where(keys), view.name,
+        None if start is None else start + before, None if end is None else end + before,
+        None, note, text.removesuffix("\n").removesuffix("\r"), digest,
+        (view._id, view.name, view._encoding, first + begin, first + stop),
+    )  # fmt: skip
 
 
 def evidence() -> Evidence:
-    """All that was cited in this space, in order."""
-    return Evidence(_all())
+    """All that was cited in this space, in order; of views those whose file changed say so."""
+    looked_at = 0
+    found = []
+    for citation in all_cited():
+        if citation.view is not None and looked_at < _LOOKED_AT:
+            looked_at += 1
+            citation = as_of_now(citation)
+        found.append(citation)
+    return Evidence(found)
 
 
-def _place(what: Any) -> tuple[str, Any]:
+def _place(what: Any) -> tuple[str, Keys]:
     if isinstance(what, Hit | Chunk):
         if not what.of:
+            if getattr(what, "view", None) is not None:
+                return "", ()
             raise ValueError(
                 "the hit does not say in which variable it was found: search a variable itself, "
                 "or cite(name, start_line, end_line)"
             )
-        return what.of, None if what.where == "" else what.where
+        name, keys = parsed(what.of) or (what.of, ())
+        if what.where == "":
+            return name, keys
+        first = what.where
+        spans = what.spans if isinstance(what, Chunk) else ()
+        last = spans[-1].where if spans else first
+        if type(first) is int and type(last) is int and last > first:
+            return name, (*keys, range(first, last + 1))
+        return name, (*keys, first)
     place = place_of(what)
     if place is None:
         raise ValueError(
@@ -196,96 +169,32 @@ def _place(what: Any) -> tuple[str, Any]:
     return place
 
 
-def _path(name: str, where: Any) -> str:
-    return name if where is None else f"{name}[{where!r:.200}]"
+def _where(keys: Keys) -> Any:
+    """Keys as a citation has them."""
+    return None if not keys else keys[0] if len(keys) == 1 else keys
 
 
-def _value(name: str, where: Any) -> tuple[Any, str | None]:
-    """The value at a place, and its text if it is one."""
-    variables = namespace()
-    if name not in variables:
-        raise ValueError(f"there is no variable {name!r} any more")
-    value = variables[name]
-    base: Any = base_of(value)
-    if where is not None:
-        try:
-            if base is dict:
-                value = dict.__getitem__(value, where)
-            elif base is list or base is tuple:
-                value = base.__getitem__(value, where)
-            elif hasattr(value, "iloc"):
-                value = value.iloc[where]
-        except (KeyError, IndexError):
-            raise ValueError(f"{name} has nothing at {where!r:.200} any more") from None
-    return value, as_text(plain(value)) if is_text(value) else None
+def _is_several(keys: Keys) -> bool:
+    return bool(keys) and type(keys[-1]) is range
 
 
-def _lines(text: str | FileView, start: int, end: int) -> str:
-    """Lines of a text or a view; of a view at most a megabyte."""
-    if isinstance(text, FileView):
-        begin = text.offset_of(start)
-        part = as_text(text.text(begin, min(text.offset_of(end + 1), begin + _SHOWN_BYTES)))
-        return part.removesuffix("\n")
-    begin = offset_of_line(text, start)
-    return text[begin : offset_of_line(text, end - start + 2, begin)].removesuffix("\n")
+def _checked(start: Any, end: Any, total: int | None, name: str, keys: Keys) -> tuple[int, int]:
+    """First and last line, if there are such.
 
-
-def _is_changed(text: str, value: Any, digest: str) -> bool:
-    """Whether a text is not what the file holds, in any of the encodings that are likely."""
-    if len(text) > _CHECKED:
-        return False
-    for encoding in ("utf-8", "utf-8-sig", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be"):
-        try:
-            data = plain(value) if not isinstance(value, str) else text.encode(encoding)
-        except UnicodeEncodeError:
-            continue
-        if hashlib.sha256(data).hexdigest() == digest:
-            return False
-    return True
-
-
-def exported() -> dict[int, tuple[Any, ...]]:
-    """All citations, to be pickled."""
-    return dict(_cited)
-
-
-def imported(cited: dict[int, tuple[Any, ...]]) -> None:
-    """Take over what `exported` gave."""
-    _cited.update(cited)
-
-
-def named(target: str) -> Citation | None:
-    """The citation that a target of `peek` names, or None if it names none.
-
-    Raises:
-        PeekError: it has the form of one, but there is none of that number.
+    Args:
+        total: how many lines there are; None where there are enough.
     """
-    match = _TARGET.fullmatch(target.strip()) if type(target) is str else None
-    if match is None:
-        return None
-    number = int(match[1])
-    if not 1 <= number <= len(_cited):
-        count = f"there are cite:1 to cite:{len(_cited)}" if _cited else "nothing was cited yet"
-        raise PeekError(f"no cite:{number}; {count}: evidence() lists them")
-    return Citation(number, *_cited[number])
+    end = start if end is None else end
+    if type(start) is not int or type(end) is not int:
+        raise ValueError("start_line and end_line are whole numbers, counted from 1")
+    if not 1 <= start <= end or (total is not None and end > max(total, 1)):
+        known = f"it has lines 1 to {total}" if total is not None else "they count from 1"
+        raise ValueError(f"lines {start}-{end} of {access_path(name, keys) or 'it'}: {known}")
+    return start, end
 
 
-def text_at(citation: Citation) -> tuple[str, str]:
-    """What stands at a citation now, and a note when that is not what was cited."""
-    try:
-        value, text = _value(citation.variable, citation.where)
-        if is_view(value):
-            text = as_text(value.text(0, _SHOWN_BYTES))
-        if text is None:
-            return citation.text, ""
-        if citation.start_line is not None and citation.end_line is not None:
-            whole = value if is_view(value) else text
-            text = _lines(whole, citation.start_line, citation.end_line)
-    except (ValueError, ViewError) as error:
-        return citation.text, f"{error}; this is what was kept of it"
-    if text[: len(citation.text)] != citation.text:
-        return citation.text, "the variable has changed since; this is what was cited"
-    return text, ""
+def _begin(text: str) -> str:
+    return text[:KEPT].removesuffix("\n")
 
 
 def report(value: Any, format: str, suffix: str) -> Any:
@@ -299,17 +208,17 @@ def report(value: Any, format: str, suffix: str) -> Any:
 
 
 def _with_notes(text: str, markdown: bool) -> str:
-    used = list(dict.fromkeys(n for n in map(int, _MARK.findall(text)) if 1 <= n <= len(_cited)))
-    if not used:
+    used = {number: cited(number) for number in map(int, _MARK.findall(text))}
+    known = {number: found for number, found in used.items() if found is not None}
+    if not known:
         return text
     if markdown:
-        known = set(used)
         text = _MARK.sub(lambda m: f"[^{int(m[1])}]" if int(m[1]) in known else m[0], text)
-    return "".join([text.rstrip("\n"), "\n\n", *_notes(used, markdown)])
+    return "".join([text.rstrip("\n"), "\n\n", *_notes(known, markdown)])
 
 
-def _notes(used: list[int], markdown: bool) -> Iterator[str]:
+def _notes(known: dict[int, Citation], markdown: bool) -> Iterator[str]:
     yield "## Sources\n\n" if markdown else "Sources\n"
-    for number in used:
+    for number, citation in known.items():
         mark = f"[^{number}]:" if markdown else f"[cite:{number}]"
-        yield f"{mark} {escape(Citation(number, *_cited[number]).place)}\n"
+        yield f"{mark} {one_line(as_of_now(citation).place)}\n"

@@ -19,12 +19,13 @@ class CopyError(Exception):
     """A value cannot be copied; the text says why."""
 
 
-def pickled(value: Any, known: Mapping[str, Any] = {}) -> bytes:
+def pickled(value: Any, known: Mapping[str, Any] = {}, beside: Any = None) -> bytes:
     """A value as bytes, with the classes and functions that it needs.
 
     Args:
         value: the value.
         known: classes and functions that the other space has too, by name.
+        beside: what is to go along, as the second of a pair, if anything is.
 
     Raises:
         CopyError: it holds something that is bound to this interpreter.
@@ -43,7 +44,7 @@ def pickled(value: Any, known: Mapping[str, Any] = {}) -> bytes:
 
     buffer = io.BytesIO()
     try:
-        Pickler(buffer).dump(value)
+        Pickler(buffer).dump(value if beside is None else (value, beside))
     except Exception as error:
         raise CopyError(
             f"a {type(value).__name__} cannot be copied ({type(error).__name__}: "

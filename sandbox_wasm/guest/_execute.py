@@ -174,6 +174,8 @@ def execute(
         if running and not isinstance(caught, Stop):
             notes.append(_fit.plural(running, "task") + STILL_RUNNING)
         changes = _variables.changes(before, namespace)
+        if value is not None:
+            _tell_once(changes, namespace, result)
         _door.raw(_door.DISARM)
     except Stop as late:
         _door.raw(_door.DISARM)
@@ -194,6 +196,13 @@ def execute(
     images, more = _figures.taken()
     _figures.begin()
     return _report(output, value, error, stopped, changes, notes + more, keep_chars, images)
+
+
+def _tell_once(changes: list[dict[str, Any]], namespace: dict[str, Any], result: Any) -> None:
+    """Describe the value that is shown already by a reference to that."""
+    for change in changes:
+        if change["kind"] != "removed" and namespace.get(change["name"]) is result:
+            change["brief"] = "as shown"
 
 
 def _show_last(result: Any) -> list[str]:

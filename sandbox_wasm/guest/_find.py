@@ -18,7 +18,7 @@ from ._lines import (
     scan,
 )
 from ._render import short
-from ._sources import name_of
+from ._sources import holder_of
 from ._view import is_view
 from ._view_grep import grep as grep_view
 
@@ -56,7 +56,7 @@ def grep(
     2,000 characters each match counts, and `text` is an excerpt.
     """
     hits = Hits()
-    of = name_of(target) or ""
+    of = holder_of(target)
     cache: dict[bool, re.Pattern[Any]] = {}
     for where, value in documents(target):
         if is_view(value):

@@ -16,6 +16,11 @@ def escape(text: str) -> str:
     return _RAW.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def one_line(text: str) -> str:
+    """As `escape`, with line ends and tabs as escapes too: for names among other text."""
+    return escape(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def clip(text: str, room: int) -> str:
     """Cut to `room` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"[:room]

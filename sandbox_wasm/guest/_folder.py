@@ -7,6 +7,7 @@ from typing import Any
 
 from ._archive import Skipped
 from ._bounds import BombError
+from ._fit import one_line
 from ._part import Part
 from ._text import WINDOW, LoadError, Source, decode_small, drop_text, read_exactly
 
@@ -58,7 +59,7 @@ def folder_texts(input: Source, entries: Sequence[Entry], notes: list[str]) -> d
         _drop_window(input, window, group, values)
         del window
     if guessed:
-        named = ", ".join(f"{name} ({encoding})" for name, encoding in guessed[:_NAMED])
+        named = ", ".join(f"{one_line(name)} ({encoding})" for name, encoding in guessed[:_NAMED])
         more = f" and {len(guessed) - _NAMED:,} more" if len(guessed) > _NAMED else ""
         notes.append(f"Not UTF-8, decoded by a guess: {named}{more}.")
     return values

@@ -2,9 +2,9 @@
 
 import sys
 from dataclasses import dataclass, field
-from typing import SupportsIndex, TypeVar, overload
+from typing import Any, SupportsIndex, TypeVar, overload
 
-from ._fit import clip, escape, plural
+from ._fit import clip, escape, one_line, plural
 
 _SHOWN = 20  # hits that an echoed list shows
 _ROOM = 300  # characters of a hit when shown
@@ -45,7 +45,7 @@ class Hit:
 
     Of a passage `line` is the first line and `end_line` the last, `score` is 1 for the best of a
     search, and `excerpt` the line that says most. `of` is the variable that was searched,
-    `within` the function that a line found by `symbols` is in.
+    `within` the function that a line found by `symbols` is in, `view` the view that it is in.
     """
 
     where: str | int
@@ -59,6 +59,7 @@ class Hit:
     excerpt: str | None = None
     of: str = field(default="", compare=False)
     within: str = field(default="", compare=False)
+    view: Any = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         """`path:12: text`, with the context lines as grep writes them."""
@@ -83,7 +84,7 @@ def _row(where: str | int, number: int, text: str, mark: str) -> str:
 
 
 def _place(where: str | int, mark: str = ":") -> str:
-    place = f"[{where}]" if isinstance(where, int) else where
+    place = f"[{where}]" if isinstance(where, int) else one_line(where)
     return f"{place}{mark}" if place else ""
 
 

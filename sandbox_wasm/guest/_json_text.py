@@ -102,6 +102,7 @@ def json_lines(text: str, part: Part) -> list[Any]:
         start = end + 1
     if blank:
         part.note(f"blank lines were skipped: {blank:,}.")
+    part.contents.unit = "" if blank or part.label else "line"
     if objects:
         objects.note(part)
     return values

@@ -16,6 +16,7 @@ from ._columns import read_columns
 from ._folder import Entry, folder_bytes, folder_texts, folder_values
 from ._json_text import json_lines, json_value
 from ._part import Part
+from ._places import UNITS, Contents
 from ._recognise import COMPRESSIONS, FORMATS, TAR_HEAD, compression_of, recognise
 from ._table import table
 from ._text import LoadError, Source, drop_text
@@ -49,6 +50,7 @@ def load(
     name_hint: str,
     pattern: str | None = None,
     charset: str | None = None,
+    contents: Contents | None = None,
 ) -> tuple[Any, list[str]]:
     """Build the value.
 
@@ -60,6 +62,7 @@ def load(
         name_hint: the file's name, whose suffix decides what `auto` means.
         pattern: which members of an archive; folders come with theirs applied.
         charset: the encoding that the source declared, if it did.
+        contents: gets what is to be known of the places in the value.
 
     Returns:
         The value, and notes for the caller, each a sentence.
@@ -69,14 +72,20 @@ def load(
         MemoryError: it does not fit.
     """
     notes: list[str] = []
+    contents = Contents() if contents is None else contents
     if kind == "folder":
-        return _folder(input, entries, format, notes), notes
+        return _folder(input, entries, format, notes, contents), notes
     _, offset, length = entries[0]
-    part = Part(input, offset, length, name_hint, notes, pattern=pattern, charset=charset)
+    part = Part(
+        input, offset, length, name_hint, notes,
+        pattern=pattern, charset=charset, contents=contents,
+    )  # fmt: skip
     return _file(part, format), notes
 
 
-def _folder(input: Source, entries: Sequence[Entry], format: str, notes: list[str]) -> Any:
+def _folder(
+    input: Source, entries: Sequence[Entry], format: str, notes: list[str], contents: Contents
+) -> Any:
     if format == "bytes":
         return folder_bytes(input, entries)
     if format in ("auto", "text"):
@@ -86,7 +95,7 @@ def _folder(input: Source, entries: Sequence[Entry], format: str, notes: list[st
         entries,
         format,
         notes,
-        lambda part: _value(part, format),
+        lambda part: _value(replace(part, contents=contents), format),
         skip=format in _PARSERS,
     )
 
@@ -142,6 +151,7 @@ def _unpacked(inner: Part, data: bytes, format: str) -> Any:
 
 
 def _value(part: Part, format: str) -> Any:
+    part.contents.unit = UNITS.get(format, "")
     if format == "bytes":
         return part.data()
     if format in ("csv", "tsv"):

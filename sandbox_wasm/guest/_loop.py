@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import sys
 from array import array
@@ -12,6 +11,7 @@ from typing import Any
 
 from . import (
     _chunks,
+    _citation,
     _cite,
     _copy,
     _door,
@@ -37,6 +37,7 @@ from . import (
     _view,
 )
 from ._bulk import Input, write_output
+from ._places import Contents
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
 ENTRY = "_rlm_turn_"
@@ -93,8 +94,12 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": f"`{name}` is the name of a helper; choose another name"}
     source = Input(request["size"])
     notes: list[str] = []
+    contents = Contents()
+    row: tuple[Any, ...] = ()
     try:
-        if request["format"] == "pickle":
+        if request["format"] == "copy":
+            value, row = _copy.read(source)
+        elif request["format"] == "pickle":
             value = _copy.read(source)
         else:
             entries = [(path, offset, length) for path, offset, length in request["entries"]]
@@ -106,28 +111,34 @@ def _load_value(request: dict[str, Any]) -> dict[str, Any]:
                 request["hint"],
                 request.get("pattern"),
                 request.get("charset"),
+                contents,
             )
+        digests = _digests(request)
     except (_load.LoadError, _copy.CopyError) as error:
         return {"refused": str(error)}
     replaced = name in NAMESPACE
     NAMESPACE[name] = value
-    _note_source(name, value, request)
+    origin = request.get("origin")
+    if origin is None:
+        _sources.accept(name, value, row, request["hint"])
+    else:
+        _sources.remember(name, value, origin, entries, digests, contents)
     preview = _preview.preview(value)
     return {"preview": preview, "notes": notes, "replaced": replaced}
 
 
-def _note_source(name: str, value: Any, request: dict[str, Any]) -> None:
-    origin = request.get("origin")
-    if origin is None:
-        _sources.forget(name)
-        return
-    digests = b""
-    if origin.get("digests"):
-        # The host works them out while the value is made.
-        with contextlib.suppress(_door.HostError):
-            digests = bytes.fromhex(_door.ask("source_digests")["sha256"])
-    entries = [(path, offset, length) for path, offset, length in request["entries"]]
-    _sources.remember(name, value, origin, entries, digests)
+def _digests(request: dict[str, Any]) -> bytes:
+    """The digests of the files, which the host works out while the value is made.
+
+    Raises:
+        LoadError: the source was changed meanwhile, so the value may be neither old nor new.
+    """
+    if not (request.get("origin") or {}).get("digests"):
+        return b""
+    answer = _door.answer("source_digests")
+    if "changed" in answer:
+        raise _load.LoadError(answer["changed"])
+    return bytes.fromhex(answer.get("sha256", ""))
 
 
 def _make_view(request: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +147,11 @@ def _make_view(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": f"`{name}` is the name of a helper; choose another name"}
     try:
         value, notes = _view.make(
-            request["id"], request["hint"], request["size"], request["format"]
+            request["id"],
+            request["hint"],
+            request["size"],
+            request["format"],
+            request["modified"],
         )
     except _view.ViewError as error:
         return {"refused": str(error)}
@@ -157,8 +172,9 @@ def _peek_value(request: dict[str, Any]) -> dict[str, Any]:
 def _save_value(request: dict[str, Any]) -> dict[str, Any]:
     try:
         value = _peek.resolve(request["name"], NAMESPACE)
-        if request["format"] == "pickle":
-            return {"written": write_output([_copy.pickled(value)]), "format": "pickle"}
+        if request["format"] == "copy":
+            copied = _copy.pickled(value, beside=_sources.carried(request["name"]))
+            return {"written": write_output([copied]), "format": "copy"}
         if request["format"] == "answer":
             return {"written": write_output([_rlm.answer_pickled(value)]), "format": "answer"}
         value = _cite.report(value, request["format"], request["suffix"])
@@ -189,7 +205,7 @@ def _export(_request: dict[str, Any]) -> dict[str, Any]:
         for name, value in NAMESPACE.items()
         if type(name) is str and not name.startswith("_") and name not in hidden
     }
-    variables[_KEPT] = {"sources": _sources.exported(), "cited": _cite.exported()}
+    variables[_KEPT] = {"sources": _sources.exported(), "cited": _citation.exported()}
     data, left = _copy.export(variables)
     return {"written": write_output([data]), "left": left}
 
@@ -202,7 +218,7 @@ def _import(request: dict[str, Any]) -> dict[str, Any]:
     kept = found.pop(_KEPT, {})
     NAMESPACE.update(found)
     _sources.imported(kept.get("sources", {}))
-    _cite.imported(kept.get("cited", {}))
+    _citation.imported(kept.get("cited", {}))
     return {"names": sorted(found)}
 
 

@@ -160,8 +160,8 @@ def _language_of(code: Any) -> str | None:
 
     place = place_of(code) if len(code) > 2_000 else None
     source = entry_of(*place) if place else None
-    if place and isinstance(place[1], str):
-        return language_of(place[1])
+    if place and place[1] and isinstance(place[1][0], str):
+        return language_of(place[1][0])
     return language_of(source.path) if source else None
 
 

@@ -7,6 +7,8 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._fit import one_line
+from ._places import Contents
 from ._text import WINDOW, LoadError, Source, drop_text, read_exactly, read_text
 
 _HEAD = 8192
@@ -26,6 +28,7 @@ class Part:
         label: put before each note and error, where there are several files.
         pattern: which members of an archive; `None` for all.
         charset: the encoding that its source declared, such as a web server.
+        contents: gets what is to be known of the places in its value.
     """
 
     input: Source
@@ -36,12 +39,13 @@ class Part:
     label: str = ""
     pattern: str | None = None
     charset: str | None = None
+    contents: Contents = field(default_factory=Contents)
     _head: bytes = field(default=b"", repr=False)
 
     @property
     def of(self) -> str:
         """What a sentence about this file begins with."""
-        return f"{self.label}: " if self.label else ""
+        return f"{one_line(self.label)}: " if self.label else ""
 
     @property
     def suffix(self) -> str:

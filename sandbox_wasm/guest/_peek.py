@@ -7,7 +7,7 @@ top of `max_chars`, which bounds what is shown.
 from typing import Any
 
 from ._call import Call
-from ._cite import Citation, named, text_at
+from ._citation import Citation, named, text_at
 from ._fit import escape
 from ._guard import guarded_repr
 from ._lines import is_text, plain
@@ -65,7 +65,7 @@ def _cited(citation: Citation, call: Call) -> str:
     text, note = text_at(citation)
     head = f"{citation!r}" + (f"\n[{note}]" if note else "")
     if call.find is None and call.start == 0 and call.length is None:
-        first = citation.start_line or 1
+        first = citation.first_line
         rows = text[: call.max_chars].split("\n")
         shown = "\n".join(f"{number}: {escape(row)}" for number, row in enumerate(rows, first))
         cut = f"\n[the first {call.max_chars:,} of {len(text):,} chars; next: "

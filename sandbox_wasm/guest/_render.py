@@ -8,7 +8,7 @@ import types
 from collections import deque
 from typing import Any
 
-from ._fit import clip, escape
+from ._fit import clip, escape, one_line
 from ._guard import guarded_repr, pass_interrupt
 from ._hits import Hit, is_shown, row_of
 from ._kinds import (
@@ -38,7 +38,7 @@ def brief(value: object, max_chars: int = 160) -> str:
     except BaseException as error:
         pass_interrupt(error)
         text = f"{type_name(type(value))} (not described: {type_name(type(error))})"
-    return clip(escape(text).replace("\n", "\\n").replace("\t", "\\t"), max_chars)
+    return clip(one_line(text), max_chars)
 
 
 def _brief(value: Any, room: int) -> str:

@@ -10,7 +10,7 @@ from ._meaning import fused
 from ._rank import query_words
 from ._render import short
 from ._retrieve import Piece, found_in
-from ._sources import name_of
+from ._sources import holder_of
 
 np: Any = import_module("numpy")
 
@@ -86,7 +86,7 @@ def search(
         order = sorted(both, key=lambda i: -both[i])
     hits = Hits()
     hits.notes = tuple(found.ranking.notes)
-    of = name_of(target) or ""
+    of = holder_of(target)
     share = k if len(called) == 1 else _SHARE
     taken: dict[int, int] = {}
     for i in order:

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import Any, SupportsIndex, overload
 
 from ._find import documents
-from ._fit import clip, escape, plural
+from ._fit import clip, one_line, plural
 from ._hits import Hit, Hits, rest_of, shown
 from ._kinds import base_of, type_name
 from ._lines import as_text, is_text, plain
 from ._outline import Definition, Parsed, language_of, parse
-from ._sources import name_of
+from ._sources import holder_of
 
 _LINE = 2_000
 _SHOWN, _ROW = 50, 200  # definitions of a list that are shown, and the characters of each
@@ -156,7 +156,7 @@ class Symbols:
             left = ", ".join(f"{count:,} {reason}" for reason, count in self.skipped.most_common(4))
             rows.append(f"skipped: {left}")
         rows.append("next: .find(name), .references(name), .callers(name), .definitions, .table")
-        return escape("\n".join(clip(row, 400) for row in rows))
+        return "\n".join(one_line(clip(row, 400)) for row in rows)
 
 
 def symbols(folder: Any) -> Symbols:
@@ -187,7 +187,7 @@ def symbols(folder: Any) -> Symbols:
             continue
         texts[where], languages[where] = as_text(plain(body)), language
     asked = [(where, text, languages[where]) for where, text in texts.items()]
-    found = Symbols(texts, dict(zip(texts, parse(asked), strict=True)), name_of(folder) or "")
+    found = Symbols(texts, dict(zip(texts, parse(asked), strict=True)), holder_of(folder))
     if unknown:
         found.skipped["no code"] = unknown
     return found

@@ -38,12 +38,32 @@ class FileView(FileRange):
     """
 
     def __init__(
-        self, id: str, name: str, begin: int, end: int, encoding: str | None, format: str
+        self,
+        id: str,
+        name: str,
+        begin: int,
+        end: int,
+        encoding: str | None,
+        format: str,
+        file: tuple[int, str] | None = None,
     ) -> None:
         super().__init__(id, name, begin, end, encoding)
         self._format = format
+        self._file = file
 
     # What it is ----------------------------------------------------------------------------
+
+    @property
+    def file_size(self) -> int:
+        """The bytes of its file when the view was made, also where this is a part of it."""
+        file: tuple[int, str] | None = self.__dict__.get("_file")  # older views have none
+        return file[0] if file else self._end
+
+    @property
+    def modified(self) -> str:
+        """When its file had been changed last when the view was made, in UTC."""
+        file: tuple[int, str] | None = self.__dict__.get("_file")
+        return file[1] if file else ""
 
     def __getattr__(self, name: str) -> Any:
         """An error that says what a view has instead of what a text has."""
@@ -163,6 +183,10 @@ class FileView(FileRange):
             raise IndexError(f"line {line}: lines count from 1")
         return self.lines.offset_of(line - 1)
 
+    def lines_before(self) -> int:
+        """Lines of the file before this; 0 unless it is one of `parts()`."""
+        return self.lines.before()
+
     def head(self, count: int = 10) -> list[Any]:
         """The first lines."""
         return self.lines.head(count)
@@ -195,8 +219,9 @@ class FileView(FileRange):
     def _part(self, begin: int, end: int) -> FileView:
         first = self._begin
         return FileView(
-            self._id, self.name, first + begin, first + end, self._encoding, self._format
-        )
+            self._id, self.name, first + begin, first + end, self._encoding, self._format,
+            self.__dict__.get("_file"),
+        )  # fmt: skip
 
     # Rows ----------------------------------------------------------------------------------
 
@@ -259,6 +284,7 @@ class FileView(FileRange):
                 f"{self.name!r} was changed: its parts are not what they were; load the file again"
             )
         self._id, self._end = answer["id"], answer["size"]
+        self._file = (answer["size"], answer["modified"])
         return self
 
 
@@ -284,7 +310,9 @@ class _Source:
         _slots.wipe(buffer)
 
 
-def make(id: str, name: str, size: int, format: str) -> tuple[FileView, list[str]]:
+def make(
+    id: str, name: str, size: int, format: str, modified: str = ""
+) -> tuple[FileView, list[str]]:
     """A view of a file, and notes on what had to be guessed.
 
     Args:
@@ -292,9 +320,11 @@ def make(id: str, name: str, size: int, format: str) -> tuple[FileView, list[str
         name: of the file, whose ending says what its rows are.
         size: its bytes.
         format: as the caller asked for it.
+        modified: when it was changed last.
     """
     notes: list[str] = []
-    view = FileView(id, name, 0, size, None, _view_rows.format_of(name, format))
+    rows = _view_rows.format_of(name, format)
+    view = FileView(id, name, 0, size, None, rows, (size, modified))
     if format != "bytes":
         view._encoding, view._begin = encoding_of(view, notes) if size else ("utf-8", 0)
     return view, notes

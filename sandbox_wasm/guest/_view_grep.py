@@ -48,7 +48,7 @@ def grep(
             first = wanted.search(text)
             if first is not None and (at := first.start()) <= length:
                 shown = text[:length].removesuffix("\r")
-                yield Hit(where, row.number, shown, row.start + at, of=of)
+                yield Hit(where, row.number, shown, row.start + at, of=of, view=view)
             continue
         offsets = Offsets(text, row.start, view._encoding == "utf-8")
         for match in wanted.finditer(text):
@@ -99,7 +99,7 @@ def _hit(
 ) -> Hit:
     shown = clean(excerpt(text, Line(at, at, row.number, 0, len(text)), _LONG))
     before, after = _around(view, row, context) if context else ((), ())
-    return Hit(where, row.number, shown, offsets.at(at), before, after, of=of)
+    return Hit(where, row.number, shown, offsets.at(at), before, after, of=of, view=view)
 
 
 def _around(view: FileView, row: Row, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:

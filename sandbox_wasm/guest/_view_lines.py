@@ -118,6 +118,10 @@ class Lines:
         first = self._newlines_before(view._begin)
         return max(0, min(self._after_newline(first + number), view._end) - view._begin)
 
+    def before(self) -> int:
+        """Lines of the file before those of the view."""
+        return self._newlines_before(self._view._begin)
+
     def _newlines_before(self, at: int) -> int:
         """Newlines of the file before an offset of the file."""
         if not at:

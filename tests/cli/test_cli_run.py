@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -119,6 +121,49 @@ def test_the_best_answer_so_far_has_an_exit_code_of_its_own(
         assert f"Not submitted: {why}" in shown.stderr
 
 
+def test_a_variable_comes_through_a_pipe_and_what_is_large_stays_with_its_space(
+    command: Command, environment: dict[str, str], server: LocalOpenAIServer, tmp_path: Path
+) -> None:
+    replies = iter([
+        block("found = cite(grep('needle', logs)[0])\nprint(type(logs), found, found.place)"),
+        block("SUBMIT([found.place, type(logs).__name__, rows[1]])"),
+    ])  # fmt: skip
+    server.answer = lambda _: next(replies)
+    piped = b"x" * 99 + b"\n"
+    data = piped * 15_000 + b"a needle\n" + piped * 100
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "rlm_mcp.cli", "run", "Where?", "--root-model", "openai/x",
+         "--var", "logs=-", "--var", "rows=[1, 2]", "--keep", "mine", "--json"],
+        env={**environment, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY,
+             "RLM_MCP_VIEW_MB": "1"},
+        cwd=tmp_path, input=data, capture_output=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    place, kind, _ = json.loads(shown.stdout)["answer"]
+    assert kind == "FileView"
+    assert place.startswith("standard input:15001 (1,510,009 bytes as changed ")
+    assert hashlib.sha256(b"a needle\n").hexdigest() in place
+    kept = list((tmp_path / "home/piped/mine").iterdir())
+    assert [path.stat().st_size for path in kept] == [len(data)]
+    assert command("spaces", "delete", "mine").returncode == 0
+    assert not (tmp_path / "home/piped/mine").exists()
+
+
+def test_a_terminal_is_not_waited_for(environment: dict[str, str], tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        shown = subprocess.run(
+            [sys.executable, "-P", "-m", "rlm_mcp.cli", "run", "What?", "--var", "logs=-"],
+            env=environment, cwd=tmp_path, stdin=theirs, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert shown.returncode == 1
+    assert "is a terminal: pipe something in" in shown.stderr
+
+
 def test_a_run_without_an_answer_keeps_what_it_reached(
     ask: Callable[..., Any], command: Command, server: LocalOpenAIServer
 ) -> None:
@@ -159,8 +204,11 @@ def test_an_interrupt_ends_the_run_and_keeps_what_it_reached(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("--var", "logs"), "--var wants NAME=@PATH or NAME=TEXT"),
+        (("--var", "logs"), "--var wants NAME=@PATH, NAME=- or NAME=TEXT"),
         (("--var", "logs=@nowhere.log"), "nowhere.log"),
+        (("--var", "a=-", "--var", "b=@-"), "read once, and a and b are both to come from it"),
+        (("--var", "a=-:nope"), "there is no such format; there are: auto, text"),
+        (("--var", "a=-"), "standard input is empty"),
         (("--var", "a b=1"), "such as a_b"),
         (("--schema", "none.json"), "the schema none.json cannot be read"),
         (("--max-iterations", "0"), "max_iterations must be"),

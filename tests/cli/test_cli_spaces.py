@@ -43,6 +43,21 @@ def test_spaces_are_listed_without_a_server(command: Command) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_the_home_is_named_before_the_action_or_after_it(command: Command, tmp_path: Path) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    elsewhere = str(tmp_path / "other")
+    for arguments in (
+        (*home, "list"),
+        ("list", *home),
+        ("--home", elsewhere, "list", *home),
+        ("info", "one", *home),
+        ("info", *home, "one"),
+    ):
+        shown = command("spaces", *arguments, RLM_MCP_HOME=elsewhere)
+        assert shown.returncode == 0 and "one" in shown.stdout, (arguments, shown.stderr)
+
+
+@pytest.mark.usefixtures("store")
 def test_the_history_of_a_space_is_shown(command: Command) -> None:
     shown = command("spaces", "info", "one")
     assert shown.returncode == 0, shown.stderr

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from rlm_mcp.errors import BadRequestError, SourceError
 from rlm_mcp.loaders import UrlRules, fetch
-from rlm_mcp.loaders._url import is_public
+from rlm_mcp.loaders._address import is_public, public_form
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
@@ -236,3 +236,146 @@ async def test_the_type_and_the_path_tell_the_format() -> None:
         ):
             with await fetch(address(place, path), PRIVATE, max_bytes=1000) as bundle:
                 assert (bundle.hint, bundle.charset) == expected, path
+
+
+@contextlib.asynccontextmanager
+async def saying(*pieces: bytes, forever: bytes = b"") -> AsyncIterator[tuple[str, int]]:
+    """A server that says these bytes to whoever connects, and one of them again and again."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            for piece in pieces:
+                writer.write(piece)
+            while forever:
+                writer.write(forever)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()
+    finally:
+        server.close()
+
+
+async def test_a_resolver_that_lies_leads_nowhere() -> None:
+    """A host that is a number is connected to without asking a resolver."""
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text="secret")
+
+    async def public(_host: str, _port: int) -> Sequence[str]:
+        return ["93.184.215.14"]
+
+    async with serving(answer) as place:
+        with pytest.raises(SourceError, match="not the one that was checked"):
+            await fetch(address(place), UrlRules(), max_bytes=1000, resolve=public)
+    assert asked == []
+
+
+async def test_what_is_checked_is_what_is_connected_to_at_each_hop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rlm_mcp.loaders._url.is_public", lambda text: text == "127.0.0.1")
+    asked = []
+    answers = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.1", "127.0.0.2"]])
+
+    async def rebinding(_host: str, _port: int) -> Sequence[str]:
+        return next(answers)
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        raise web.HTTPFound("/again")
+
+    async with serving(answer) as place:
+        # The name is public when it is asked for first, and local for the redirect to itself.
+        url = f"http://rebinds.invalid:{place[1]}/first"
+        with pytest.raises(SourceError, match="private or local network"):
+            await fetch(url, UrlRules(), max_bytes=1000, resolve=rebinding)
+        with pytest.raises(SourceError, match="private or local network"):
+            await fetch(url, UrlRules(), max_bytes=1000, resolve=rebinding)
+    assert asked == ["/first"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["[0:0:0:0:0:0:0:1]", "[0:0::1]", "[::ffff:7f00:1]", "[fe80::1%25lo]", "[::127.0.0.1]",
+     "0177.0.0.1", "0x7f000001", "127.0.0.1.", "①②⑦.0.0.1", "127。0。0。1", "LOCALHOST",
+     "example.org\\@127.0.0.1", "127.0.0.1\\.example.org"],
+)  # fmt: skip
+async def test_no_spelling_of_a_local_host_is_reached(host: str) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(text="secret")
+
+    async with serving(answer) as place:
+        with pytest.raises((SourceError, BadRequestError)):
+            await fetch(f"http://{host}:{place[1]}/", UrlRules(), max_bytes=1000)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://user:pw@example.org/a?n=1#top", "https://example.org/a?n=1"),
+        ("https://example.org/?access_token=abc&q=x", "https://example.org/?access_token=***&q=x"),
+        ("https://s3/x?X-Amz-Signature=abc", "https://s3/x?X-Amz-Signature=***"),
+        ("https://example.org/?apiKey=&sig=", "https://example.org/?apiKey=&sig="),
+        ("https://user:p/w@example.org/", "https://..."),
+        ("http://[::1/?token=abc", "http://..."),
+        ("ftp://user:pw@example.org/x", "ftp://example.org/x"),
+        ("logs/a?token=abc", "logs/a?token=abc"),
+    ],
+)
+def test_of_an_address_no_secret_is_kept(url: str, kept: str) -> None:
+    assert public_form(url) == kept
+
+
+async def test_a_length_that_is_a_lie_gives_no_half_of_a_page() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    async with saying(head + b"Content-Length: 500\r\n\r\n", b"only this") as place:
+        with pytest.raises(SourceError, match="cannot be fetched"):
+            await fetch(address(place), PRIVATE, max_bytes=1000)
+    async with saying(head + b"Content-Length: 999999999999\r\n\r\n") as place:
+        with pytest.raises(SourceError, match="over 1,000 bytes"):
+            await fetch(address(place), PRIVATE, max_bytes=1000)
+    for length in (b"-5", b"many", b"5, 6"):
+        async with saying(head + b"Content-Length: " + length + b"\r\n\r\nhello") as place:
+            with pytest.raises(SourceError, match="cannot be fetched"):
+                await fetch(address(place), PRIVATE, max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    "forever",
+    [b"X-More: and more\r\n", b"X", b"HTTP/1.1 100 Continue\r\n\r\n"],
+    ids=["headers", "one header", "continue"],
+)
+async def test_a_head_that_never_ends_is_given_up(forever: bytes) -> None:
+    rules = UrlRules(allow_private=True, seconds=1)
+    begin = b"" if forever.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n"
+    async with saying(begin, forever=forever) as place:
+        with pytest.raises(SourceError, match=r"within|cannot be fetched"):
+            await fetch(address(place), rules, max_bytes=1000)
+
+
+async def test_a_redirect_whose_body_never_ends_is_followed_all_the_same() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/end":
+            return web.Response(text="here")
+        response = web.StreamResponse(status=302, headers={"Location": "/end"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(bytes(1 << 16))
+        return response
+
+    async with serving(answer) as place:
+        with await fetch(address(place), PRIVATE, max_bytes=1000) as bundle:
+            assert os.pread(bundle.fd, 100, 0) == b"here"
+            assert bundle.origin.note == f"redirected to {address(place, '/end')}"

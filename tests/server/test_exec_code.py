@@ -33,6 +33,13 @@ async def test_variables_persist_between_executions(agent: Agent) -> None:
     assert "=> 6" in await agent.run("sum(rows)")
 
 
+async def test_a_value_that_is_shown_is_not_described_again(agent: Agent) -> None:
+    reply = await agent.run("x = list(range(40)); y = x; z = [1]; x")
+    assert reply.count("[0, 1, 2") == 1
+    assert "\n+ x: as shown\n+ y: as shown\n+ z: list 1 item: [1]\n" in reply
+    assert "\n+ w: int 1\n" in await agent.run("w = 1; x")
+
+
 async def test_what_changed_is_said(agent: Agent) -> None:
     reply = await agent.run("a = 1; b = [1]; c = {'k': 1}; d = 'gone'")
     assert [line[:3] for line in reply.splitlines()[:4]] == ["+ a", "+ b", "+ c", "+ d"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from rlm_mcp.loaders import UrlRules, read_commands
+from rlm_mcp.settings import Settings
 
 from .. import documents as docs
 from ..conftest import Agent, Connect
@@ -71,3 +73,46 @@ async def test_a_declared_command_is_loaded_in_its_format(connect: Connect, work
         assert '=> \'{"at": "x"}\\n\'' in await agent.run("v")
         text = await agent.fails("load_variable", name="v", source="command:other")
         assert "command:rows?at=..." in text
+
+
+async def test_an_answer_that_unpacks_to_far_more_is_refused(connect: Connect) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    zeros = bytes(1 << 20)
+    bomb = b"".join([packer.compress(zeros) for _ in range(80)]) + packer.flush()
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with serving(answer) as place, connect(urls=UrlRules(allow_private=True)) as agent:
+        await agent.run("v = 'before'")
+        text = await agent.fails("load_variable", name="v", source=address(place, "/a.txt"))
+        assert "archive bomb" in text
+        assert "=> 'before'" in await agent.run("v")
+
+
+async def test_no_secret_of_an_address_is_said_or_kept(
+    connect: Connect, settings: Settings
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/missing":
+            raise web.HTTPNotFound
+        return web.Response(text="needle")
+
+    said = []
+    async with serving(answer) as place, connect(urls=UrlRules(allow_private=True)) as agent:
+        there = address(place, "/a?token=SECRET1&n=1#SECRET2")
+        for source in (
+            there,
+            there.replace("/a", "/missing"),
+            there.replace("//", "//me:SECRET3@"),
+            there.replace("//", "//me:SEC/RET3@"),
+            "ftp://me:SECRET3@example.org/",
+        ):
+            reply = await agent.call("load_variable", name="v", source=source)
+            said.append(reply.text)
+        said.append(await agent.run("cite(grep('needle', v)[0]), source_of('v'), evidence()"))
+        assert "/a?token=***&n=1:1 (sha256" in said[-1]
+    kept = [path.read_bytes() for path in sorted(settings.home.rglob("*")) if path.is_file()]
+    for secret in ("SECRET1", "SECRET2", "SECRET3", "SEC/RET3"):
+        assert not [text for text in said if secret in text], secret
+        assert not [data for data in kept if secret.encode() in data], secret

@@ -164,7 +164,8 @@ async def test_a_call_of_a_tool_can_have_a_budget_of_its_own(connect: Connect) -
         # The next call is not bound by it, and the space has paid for all.
         assert "left of the budget: 91 calls]" in await agent.run("sub_llm('w')")
         text = await agent.fails("exec_code", code="1", budget={"dollars": 1})
-        assert "budget" in text
+        wanted = "'calls', 'tokens', 'usd' or 'seconds'"
+        assert f"`budget` has no `dollars`; it may have {wanted}. Arguments: " in text
 
 
 async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connect) -> None:
