@@ -5,6 +5,7 @@ from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
 from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
+from ._parse import parse
 from ._pattern import has_magic
 from ._roots import Roots
 from ._stream import from_stream
@@ -32,6 +33,7 @@ __all__ = [
     "is_url",
     "open_source",
     "open_target",
+    "parse",
     "read_commands",
     "run_command",
     "scratch",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import datetime
 import tomllib
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from ._bounds import cause
+from ._outside import parsed_text, value_of
 from ._part import Part
+from ._text import LoadError
 
 _DEEPEST = 500
 """Levels of XML: what still can be shown and saved (a guess; no real document is near it)."""
@@ -19,28 +24,60 @@ def yaml_value(part: Part) -> Any:
     Raises:
         LoadError: it is not YAML, or holds tags that would need code.
     """
-    yaml: Any = import_module("yaml")
-    text = part.text()
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        documents = list(yaml.load_all(text, Loader=loader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1:,}, column {mark.column + 1:,}" if mark else ""
-        problem = getattr(error, "problem", None) or cause(error)
-        message = f"invalid YAML{where}: {problem}"
-    except RecursionError:
-        message = "the YAML is nested too deeply to load"
-    except (ValueError, TypeError, OverflowError) as error:  # of dates and numbers in it
-        message = f"the YAML cannot be loaded: {cause(error)}"
-    else:
-        part.drop(text)
-        if len(documents) == 1:
-            return documents[0]
-        part.note(f"The file holds {len(documents):,} YAML documents: a list of them.")
-        return documents
-    part.drop(text)
-    raise part.error(f"{message}. Load it with format='text' and parse it in code.")
+        data = parsed_text(part, "yaml")
+    except LoadError as error:
+        cause = str(error).rstrip(".")
+        raise part.error(f"{cause}. Load it with format='text' and parse it in code.") from None
+    plain = data.startswith(_PLAIN)
+    documents = value_of(data, part, None if plain else _Named())["documents"]
+    if len(documents) == 1:
+        return documents[0]
+    part.note(f"The file holds {len(documents):,} YAML documents: a list of them.")
+    return documents
+
+
+_PLAIN = b'{"plain":true'
+
+
+class _Named:
+    """Makes what JSON cannot say of the objects with the one key NUL that stand for it."""
+
+    def __init__(self) -> None:
+        self._shared: dict[int, Any] = {}
+
+    def __call__(self, found: dict[str, Any]) -> Any:
+        if len(found) != 1 or "\0" not in found:
+            return found
+        kind, *values = found["\0"]
+        if kind in ("anchor", "alias"):
+            return getattr(self, f"_{kind}")(*values)
+        return _MADE[kind](values[0])
+
+    def _anchor(self, number: int, value: Any) -> Any:
+        begun = self._shared.setdefault(number, value)
+        if begun is not value:  # the value holds itself, and was begun where it does
+            if type(begun) is list:
+                begun.extend(value)
+            else:
+                begun.update(value)
+        return begun
+
+    def _alias(self, number: int, kind: str) -> Any:
+        if number not in self._shared:
+            self._shared[number] = {"list": list, "dict": dict, "set": set}[kind]()
+        return self._shared[number]
+
+
+_MADE: dict[str, Callable[[Any], Any]] = {
+    "map": dict,
+    "set": set,
+    "tuple": tuple,
+    "bytes": base64.b64decode,
+    "int": lambda text: int(text, 16),
+    "date": datetime.date.fromisoformat,
+    "time": datetime.datetime.fromisoformat,
+}
 
 
 def toml_value(part: Part) -> dict[str, Any]:
