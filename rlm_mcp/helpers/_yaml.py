@@ -23,7 +23,7 @@ MAX_DEPTH = 500
 """Levels: what can still be shown and saved, as for XML (a guess; no real document is near it)."""
 MAX_NUMBER = 4_300
 """Characters of a number: Python's own bound for decimal ones."""
-MAX_MERGED = 5_000_000
+MAX_MERGED = 1_000_000
 """Keys that `<<` may bring in, counted where they arrive: lists of merges can multiply."""
 MAX_DIRECTIVES = 1_000
 """`%TAG` lines: each is compared with all before it."""

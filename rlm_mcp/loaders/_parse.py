@@ -29,12 +29,6 @@ MAX_FAILURES = 8
 """Files that may end their helper before the rest of a call is given up."""
 MAX_SLOT = 63
 _LINE_BYTES = 1_000
-_SIGNALS = {
-    signal.SIGABRT: "it takes more memory than there is for it, or its parser broke off",
-    signal.SIGKILL: "it takes more memory or time than there is for it",
-    signal.SIGXCPU: f"it takes over {SECONDS:.0f} s",
-    signal.SIGSEGV: "it is nested too deeply, or damaged so that its parser died of it",
-}
 
 
 async def parse(
@@ -144,9 +138,7 @@ def _results(output: Output, wanted: int, room: int) -> list[int | str]:
             row = None
         row = row if isinstance(row, dict) else {}
         if isinstance(missing := row.get("missing"), str):
-            raise SourceError(
-                f"the library {missing[:40]} is not installed: install rlm-mcp again"
-            )
+            raise SourceError(f"the library {missing[:40]} is not installed: install rlm-mcp again")
         size, error = row.get("size"), row.get("error")
         if type(size) is int and 0 <= size <= room:
             room -= size
@@ -160,6 +152,8 @@ def _results(output: Output, wanted: int, room: int) -> list[int | str]:
 
 def _why(output: Output) -> str:
     """Why a helper ended before it was done."""
-    if output.failure == "the helper took too long":
+    if output.failure == "the helper took too long" or output.status == -signal.SIGXCPU:
         return f"it takes over {SECONDS:.0f} s"
-    return _SIGNALS.get(-output.status) or output.failure or "the helper left it out"  # type: ignore[call-overload,no-any-return]
+    if output.status < 0:
+        return "its parser died of it: it takes more memory than there is for it, or is damaged"
+    return output.failure or "the helper left it out"

@@ -105,7 +105,9 @@ def value_of(data: bytes, part: Part, hook: Any = None) -> Any:
     try:
         return json.loads(data, object_hook=hook)
     except (ValueError, RecursionError):
-        raise part.error("what was made of it cannot be read. Load it with format='text'.") from None
+        raise part.error(
+            "what was made of it cannot be read. Load it with format='text'."
+        ) from None
     finally:
         part.input.wipe(data)
 
