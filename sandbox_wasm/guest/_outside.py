@@ -48,7 +48,8 @@ class Parsed:
     def found(self, offset: int, length: int) -> Found:
         """What became of a file; the one before it in the batches has been read."""
         while (offset, length) not in self._found:
-            batch, size = [], 0
+            batch: list[list[int]] = []
+            size = 0
             while self._waiting and len(batch) < _FILES:
                 if batch and size + self._waiting[-1][1] > _BATCH:
                     break

@@ -110,10 +110,7 @@ async def test_yaml_in_other_encodings_folders_and_archives(agent: Agent, work: 
         docs.zipped({"a.yaml": "x: 1\n", "b/c.yaml": "y: [", "d.yaml": "-"})
     )
     reply = await load(agent, "a.zip", format="yaml")
-    assert (
-        "1 not readable (b/c.yaml: invalid YAML at line 2, column 1: did not find expected node content)"
-        in reply
-    )
+    assert "1 not readable (b/c.yaml: invalid YAML at line 2, column 1: did not find" in reply
     assert "=> {'a.yaml': {'x': 1}, 'd.yaml': [None]}" in await agent.run("v")
     (work / "d").mkdir()
     for number in range(300):
@@ -130,17 +127,18 @@ async def test_a_workbook_has_the_values_of_pandas(agent: Agent, work: Path) -> 
         "import io, datetime as dt, xlsxwriter\nout = io.BytesIO()\n"
         "w = xlsxwriter.Workbook(out, {'in_memory': True}); a = w.add_worksheet('types')\n"
         "f = lambda text: w.add_format({'num_format': text})\n"
-        "a.write_row(0, 0, ['n', 'n', '', 'day', 'when', 'time', 'long', 'flag', 'text', 'mixed'])\n"
+        "a.write_row(0, 0, ['n', 'n', '', 'd', 'when', 'time', 'long', 'flag', 'text', 'x'])\n"
         "for i in range(1, 9):\n"
         " a.write_row(i, 0, [i, i / 3])\n"
         " a.write_datetime(i, 3, dt.date(2026, 1, i), f('yyyy-mm-dd'))\n"
-        " a.write_datetime(i, 4, dt.datetime(2026, 1, i, 1, 2, 3, 4000), f('yyyy-mm-dd hh:mm:ss'))\n"
+        " a.write_datetime(i, 4, dt.datetime(2026, 1, i, 1, 2, 3), f('yyyy-mm-dd hh:mm'))\n"
         " a.write_datetime(i, 5, dt.time(i, 30), f('hh:mm:ss'))\n"
         " a.write_datetime(i, 6, dt.timedelta(hours=20 * i, minutes=5), f('[h]:mm:ss'))\n"
         " a.write_boolean(i, 7, i % 2 == 0)\n"
         " a.write_string(i, 8, ['007', 'NA', 'x', ' y ', 'a\\nb', 'é€😀', '', '_x0041_'][i - 1])\n"
         " a.write_formula(i, 9, '=A1', None, [i, 't', '#DIV/0!'][i % 3])\n"
-        "g = w.add_worksheet('gaps'); g.write(3, 2, 'h'); g.write(3, 4, 'k'); g.write(6, 2, 2**60)\n"
+        "g = w.add_worksheet('gaps'); g.write(3, 2, 'h'); g.write(3, 4, 'k')\n"
+        "g.write(6, 2, 2**60)\n"
         "g.merge_range('C9:E10', 'merged'); g.write_blank(40, 9, None, f('0%'))\n"
         "w.add_worksheet('empty'); h = w.add_worksheet('hidden'); h.hide(); h.write(0, 0, 'only')\n"
         "c = w.add_chart({'type': 'bar'}); c.add_series({'values': '=types!$A$2:$A$5'})\n"

@@ -31,13 +31,13 @@ SHAPES: dict[str, tuple[str, str]] = {
         f"<!DOCTYPE r [{numbered(50_000, '<!ATTLIST r a{} CDATA #IMPLIED>')}]><r/>",
         "declares over 1,000 attributes",
     ),
-    "twice.json": (f'{{{numbered(100_000, chr(34) + "k{}" + chr(34) + ":1,")}"k99999":2}}', "'k99999'"),
+    "twice.json": ("{" + numbered(100_000, '"k{}":1,') + '"k99999":2}', "'k99999'"),
     "dotted.toml": (".".join("a" * 50_000) + " = 1", "a key has over 500 parts"),
     "header.toml": ("[" + ".".join("a" * 50_000) + "]", "a key has over 500 parts"),
-    "same.csv": (f"{'c,' * 50_000}c\n{'1,' * 50_000}1\n", "50,001 of its columns have the same name"),
+    "same.csv": (f"{'c,' * 50_000}c\n{'1,' * 50_000}1\n", "50,001 of its columns have"),
     "longer.csv": (f"a,b\n{'1,' * 50_000}1\n", "50,001 values and the header 2 names"),
     "nested.eml": (
-        numbered(5_000, "Content-Type: multipart/mixed; boundary=b{}\n\n--b{}\n".replace("b{}", "b{0}"))
+        numbered(5_000, "Content-Type: multipart/mixed; boundary=b{0}\n\n--b{0}\n")
         + "x\n" * 10_000,
         "nested over 32 levels deep",
     ),
