@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 
+from ._bounds import DAMAGE
 from ._part import Part
 from ._text import by_mark
 
@@ -19,7 +20,8 @@ BY_SUFFIX = {
     "csv": "csv", "tsv": "tsv", "yaml": "yaml", "yml": "yaml", "toml": "toml", "xml": "xml",
     "rss": "xml", "atom": "xml", "xsd": "xml", "kml": "xml", "gpx": "xml", "html": "html",
     "htm": "html", "xhtml": "html", "pdf": "pdf", "docx": "docx", "docm": "docx", "pptx": "pptx",
-    "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx", "xlsb": "xlsx", "xls": "xlsx", "epub": "epub", "eml": "eml",
+    "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx", "xlsb": "xlsx", "xls": "xlsx", "epub": "epub",
+    "eml": "eml",
     "mbox": "mbox", "mbx": "mbox", "parquet": "parquet", "feather": "arrow", "arrow": "arrow",
 }  # fmt: skip
 """What a name says, where the content does not say otherwise."""
@@ -109,7 +111,7 @@ def _kind_of_zip(part: Part) -> str:
             kind = b""
             if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
                 kind = archive.read("mimetype").strip()
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError, RuntimeError):
+    except DAMAGE:
         # Its parser says what is wrong with it.
         named = BY_SUFFIX.get(part.suffix, "folder")
         return named if named in _BINARY else "folder"

@@ -145,7 +145,10 @@ async def test_a_workbook_has_the_values_of_pandas(agent: Agent, work: Path) -> 
         "w.add_chartsheet('chart').set_chart(c); w.close(); book = out.getvalue()"
     )
     await agent.call("save_variable", name="book", path="a.xlsx")
-    assert "Sheets without rows: 'empty', 'hidden'" in await load(agent, "a.xlsx")
+    reply = await load(agent, "a.xlsx")
+    assert "Sheets without rows: 'empty', 'hidden'" in reply
+    # An agent is told the columns of each sheet.
+    assert "['types'] DataFrame 8 rows x 10 columns: 'n', 'n.1', 'Unnamed: 2', 'd', 'when'" in reply
     assert "=> (['types', 'gaps', 'empty', 'hidden'], [True, True, True, True])" in await agent.run(
         "import pandas as pd, warnings; warnings.simplefilter('ignore')\n"
         "w = pd.read_excel(io.BytesIO(book), sheet_name=None)\n"
