@@ -1,7 +1,7 @@
 """Short-lived processes for untrusted data outside of guests, locked down as workers are.
 
-What runs in one is a module named without an underscore: `symbols` parses code, `convert` reads
-and writes formats that guests have no parser for, `search` becomes the search program, `count`
+What runs in one is a module named without an underscore: `symbols` parses code, `parse` documents
+whose parsers are far too slow in guests, `convert` reads and writes formats that they have none for, `search` becomes the search program, `count`
 counts lines. `_process` is the server's side: it starts, feeds, bounds and ends one. `_inside` is
 the helper's: it gives up its rights before it looks at a byte.
 

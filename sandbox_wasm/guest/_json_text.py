@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from ._part import Part
@@ -27,8 +28,7 @@ class _Objects:
         made = dict(pairs)
         if len(made) != len(pairs):
             self.twice += 1
-            names = [key for key, _ in pairs]
-            self.key = self.key or next(key for key in names if names.count(key) > 1)
+            self.key = self.key or Counter(key for key, _ in pairs).most_common(1)[0][0]
         return made
 
     def note(self, part: Part) -> None:

@@ -108,14 +108,14 @@ def _kind_of_zip(part: Part) -> str:
     try:
         with part.stream() as stream, zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist()[:5000])
-            kind = b""
+            means = b""
             if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
-                kind = archive.read("mimetype").strip()
+                means = archive.read("mimetype").strip()
     except DAMAGE:
         # Its parser says what is wrong with it.
         named = BY_SUFFIX.get(part.suffix, "folder")
         return named if named in _BINARY else "folder"
-    if kind == _ODS:
+    if means == _ODS:
         return "xlsx"
     if "META-INF/container.xml" in names and "mimetype" in names:
         return "epub"
