@@ -69,8 +69,6 @@ def parsed(part: Part, format: str) -> bytes:
         LoadError: it cannot be parsed; the text is the cause alone.
     """
     input = part.input
-    if part.encoding is not None:
-        return _given(format, part.text().encode("utf-8", "surrogatepass"))
     if isinstance(input, Parsed):
         found = input.found(part.offset, part.length)
     elif isinstance(input, Memory):
@@ -86,11 +84,12 @@ def parsed_text(part: Part, format: str) -> bytes:
     Raises:
         LoadError: it cannot be parsed; the text is the cause alone.
     """
-    try:
-        return parsed(part, format)
-    except LoadError as error:
-        if str(error) != "encoding":
-            raise
+    if part.encoding is None:
+        try:
+            return parsed(part, format)
+        except LoadError as error:
+            if str(error) != "encoding":
+                raise
     text = part.text()
     data = text.encode("utf-8", "surrogatepass")
     part.drop(text)
