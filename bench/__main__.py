@@ -25,7 +25,7 @@ from rlm_mcp.settings import load_settings
 from ._common import HEADER, Row, temporary_folder
 
 SECTIONS = {
-    "A session": ("startup", "space", "roundtrip", "load"),
+    "A session": ("startup", "space", "roundtrip", "load", "formats"),
     "Sub-LLM calls": ("sub_llm", "async_calls", "needle"),
     "Finding": ("search",),
     "Larger than memory": ("views",),

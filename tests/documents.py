@@ -123,15 +123,15 @@ def pptx() -> bytes:
     })  # fmt: skip
 
 
-def xlsx() -> bytes:
+def xlsx(rows: str = "") -> bytes:
+    """A workbook of one sheet, with these rows of XML or two of its own."""
     main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    sheet = (
-        f'<worksheet xmlns="{main}"><sheetData>'
+    rows = rows or (
         '<row r="1"><c r="A1" t="inlineStr"><is><t>name</t></is></c>'
         '<c r="B1" t="inlineStr"><is><t>n</t></is></c></row>'
         '<row r="2"><c r="A2" t="inlineStr"><is><t>x</t></is></c><c r="B2"><v>5</v></c></row>'
-        "</sheetData></worksheet>"
     )
+    sheet = f'<worksheet xmlns="{main}"><sheetData>{rows}</sheetData></worksheet>'
     kinds = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     return zipped({
         "[Content_Types].xml": (

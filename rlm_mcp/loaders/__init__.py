@@ -6,6 +6,7 @@ from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
 from ._identity import Identity, difference, identify
 from ._open import FORMATS, open_source
+from ._parse import parse
 from ._pattern import has_magic
 from ._roots import Roots
 from ._stream import Spool, from_stream
@@ -34,6 +35,7 @@ __all__ = [
     "is_url",
     "open_source",
     "open_target",
+    "parse",
     "public_form",
     "read_commands",
     "run_command",

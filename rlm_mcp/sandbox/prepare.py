@@ -251,9 +251,9 @@ def _build_image(files: ArtefactFiles, cache: Cache, report: Report) -> None:
             answers.append(frame[1:])
         return b""
 
-    library = os.open(files.library, os.O_RDONLY)
+    library, data = (os.open(path, os.O_RDONLY) for path in (files.library, cache.data))
     try:
-        with Instance(engine, module, GuestFiles(library), call) as instance:
+        with Instance(engine, module, GuestFiles(library, data), call) as instance:
             instance.limit_memory(_BUILD_MEMORY)
             status = instance.turn(bootstrap_source())
             if status != 0 or len(answers) != 1:
@@ -270,6 +270,7 @@ def _build_image(files: ArtefactFiles, cache: Cache, report: Report) -> None:
                 image = BaseImage(cache.image, size, digest, None)
     finally:
         os.close(library)
+        os.close(data)
     cache.record_image(image)
 
 

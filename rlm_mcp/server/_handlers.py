@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import PurePath
+from typing import Any
 
 from ..errors import BadRequestError, RlmError
 from ..lm import Attachment
@@ -17,6 +18,7 @@ from ..loaders import (
     is_url,
     open_source,
     open_target,
+    parse,
     run_command,
     scratch,
 )
@@ -85,6 +87,16 @@ async def load_bundle(call: Call, space: Space, name: str, bundle: Bundle, forma
         chosen = format if format != "auto" else bundle.format
         if bundle.format == "columns":
             chosen = bundle.format
+
+        async def answer(fields: dict[str, Any]) -> dict[str, Any]:
+            if fields.get("op") != "parse":
+                return await provenance.answer(fields)
+            limit, end = call.app.settings.limits.memory_mb << 20, os.fstat(bundle.fd).st_size
+            try:
+                return await parse(call.app.parsers, bundle.fd, end, fields, limit)
+            except RlmError as error:
+                return {"refused": str(error)}
+
         loaded = await space.load(
             name,
             source=bundle.fd,
@@ -96,7 +108,7 @@ async def load_bundle(call: Call, space: Space, name: str, bundle: Bundle, forma
             pattern=bundle.pattern,
             charset=bundle.charset,
             origin=provenance.origin,
-            answer=provenance.answer,
+            answer=answer,
         )
     finally:
         bundle.close()

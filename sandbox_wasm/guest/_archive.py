@@ -144,7 +144,7 @@ def _parsed(values: dict[str, Any], skipped: Skipped, path: str, parse: Parse, i
     except BombError:
         raise
     except LoadError as error:
-        skipped.add("not readable", f"{error}")
+        skipped.add("not readable", str(error).partition(". ")[0])
         return False
     return True
 

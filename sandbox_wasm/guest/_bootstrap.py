@@ -33,6 +33,8 @@ def _bootstrap():
     finder = Finder()
     sys.meta_path.insert(0, finder)
     try:
+        # It tells matplotlib where its data are, which is one of the libraries.
+        importlib.import_module("rlm_guest._figures").prepare()
         for library in request["libraries"]:
             importlib.import_module(library)
             _host.call(b"P" + library.encode())

@@ -8,6 +8,7 @@ from typing import Any
 from ._archive import Skipped
 from ._bounds import BombError
 from ._fit import one_line
+from ._outside import OUTSIDE, Parsed
 from ._part import Part
 from ._text import WINDOW, LoadError, Source, decode_small, drop_text, read_exactly
 
@@ -90,6 +91,8 @@ def folder_values(
     """
     values: dict[str, Any] = {}
     skipped = Skipped()
+    if format in OUTSIDE:
+        input = Parsed(input, format, entries)
     for name, offset, length in entries:
         part = Part(input, offset, length, name, notes, label=name)
         try:
@@ -99,7 +102,7 @@ def folder_values(
         except LoadError as error:
             if not skip:
                 raise
-            skipped.add("not readable", str(error))
+            skipped.add("not readable", str(error).partition(". ")[0])
     if skipped:
         if not values:
             raise LoadError(f"No file could be read as {format}: {skipped}.")

@@ -1,6 +1,7 @@
 """What `grep` and `search` find: lines or passages with their places, and the list of them."""
 
 import sys
+from abc import ABCMeta
 from dataclasses import dataclass, field
 from typing import Any, SupportsIndex, TypeVar, overload
 
@@ -23,7 +24,8 @@ def shown(kind: _T) -> _T:
 
 def is_shown(kind: type) -> bool:
     """Whether this is a class whose values are shown by its own repr."""
-    return type(kind) is type and kind in _shown  # a metaclass could define __hash__
+    # Another metaclass could define __hash__.
+    return (type(kind) is type or type(kind) is ABCMeta) and kind in _shown
 
 
 def rest_of(value: list[_Item], count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from ._part import Part
@@ -27,8 +28,7 @@ class _Objects:
         made = dict(pairs)
         if len(made) != len(pairs):
             self.twice += 1
-            names = [key for key, _ in pairs]
-            self.key = self.key or next(key for key in names if names.count(key) > 1)
+            self.key = self.key or Counter(key for key, _ in pairs).most_common(1)[0][0]
         return made
 
     def note(self, part: Part) -> None:
@@ -87,6 +87,8 @@ def json_lines(text: str, part: Part) -> list[Any]:
     values = []
     start, number, blank = 0, 0, 0
     objects = _objects(text)
+    # With a hook, `json.loads` makes a decoder for each line.
+    decode = json.JSONDecoder(object_pairs_hook=objects).decode
     while start < len(text):
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
@@ -94,7 +96,7 @@ def json_lines(text: str, part: Part) -> list[Any]:
         number += 1
         if line.strip():
             try:
-                values.append(json.loads(line, object_pairs_hook=objects))
+                values.append(decode(line))
             except (ValueError, RecursionError) as error:
                 raise _line_error(error, line, number, part) from None
         else:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from email import policy
 from email.errors import HeaderParseError
+from email.feedparser import BytesFeedParser
 from email.header import decode_header, make_header
 from email.parser import BytesParser
+from email.policy import Compat32
 from typing import Any
 
 from ._page import page_of
@@ -17,6 +18,41 @@ from ._text import decode_small
 _SEPARATOR = re.compile(rb"(?:\A|\n\r?\n)(From [^\n]*\n)")
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _HEADERS = 500
+_DEEPEST = 32
+"""Levels of parts in parts: each line is compared with the ends of all that are open."""
+_PARAMETERS = 8 << 10
+"""Characters of a header that says what a part is; all of its parameters are read several times."""
+_ENCODED = 200
+"""Words of a header that are decoded at a time, since decoding takes time by the square."""
+_WORD = 10_000
+
+
+class _TooDeepError(ValueError):
+    """Parts lie in parts without end."""
+
+
+class _Policy(Compat32):
+    """The usual one, but for endless headers of parts."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Take a header apart."""
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:_PARAMETERS] if name.lower().startswith("content-") else value
+
+
+class _Parser(BytesFeedParser):
+    """The usual one, with a bound on how deeply parts are nested."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        super().__init__(policy=_Policy())
+
+    def _parsegen(self) -> Any:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _TooDeepError
+        yield from super()._parsegen()  # type: ignore[misc]
+        self._depth -= 1
 
 
 def eml_message(part: Part) -> dict[str, Any]:
@@ -53,7 +89,15 @@ def mbox_messages(part: Part) -> list[dict[str, Any]]:
 
 
 def _message(data: bytes, part: Part) -> dict[str, Any]:
-    message = BytesParser(policy=policy.compat32).parsebytes(data)
+    parser = _Parser()
+    try:
+        parser.feed(data)
+        message = parser.close()
+    except _TooDeepError:
+        part.note(
+            f"Parts of a message are nested over {_DEEPEST} levels deep: they are one attachment."
+        )
+        message = BytesParser(policy=_Policy()).parsebytes(data, headersonly=True)
     headers = [(name, _header(raw)) for name, raw in list(message.raw_items())[:_HEADERS]]
     first: dict[str, str] = {}
     for name, value in headers:
@@ -96,10 +140,20 @@ def _header(raw: object) -> str:
     text = str(raw)
     if not text.isascii():  # bytes beyond ASCII, which the parser marks in its own way
         text = decode_small(text.encode("utf-8", "surrogateescape"))[0]
+    words = text.split()
     if "=?" in text:
+        pieces = [words[at : at + _ENCODED] for at in range(0, len(words), _ENCODED)]
+        return " ".join(" ".join(_words(piece).split()) for piece in pieces)
+    return " ".join(words)
+
+
+def _words(words: list[str]) -> str:
+    """Some words of a header, decoded where they are encoded."""
+    text = " ".join(words)
+    if max(map(len, words)) <= _WORD:
         with suppress(ValueError, LookupError, HeaderParseError):
-            text = str(make_header(decode_header(text)))
-    return " ".join(text.split())
+            return str(make_header(decode_header(text)))
+    return text
 
 
 def _attached(piece: Any) -> bool:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import datetime
 import tomllib
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
 from ._bounds import cause
+from ._outside import parsed_text, value_of
 from ._part import Part
+from ._text import LoadError
 
+_KEY_PARTS = 500
+_DECLARED = 1_000
+"""Attributes that a document type declares; each is compared with all before it."""
 _DEEPEST = 500
 """Levels of XML: what still can be shown and saved (a guess; no real document is near it)."""
 
@@ -19,28 +28,60 @@ def yaml_value(part: Part) -> Any:
     Raises:
         LoadError: it is not YAML, or holds tags that would need code.
     """
-    yaml: Any = import_module("yaml")
-    text = part.text()
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        documents = list(yaml.load_all(text, Loader=loader))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1:,}, column {mark.column + 1:,}" if mark else ""
-        problem = getattr(error, "problem", None) or cause(error)
-        message = f"invalid YAML{where}: {problem}"
-    except RecursionError:
-        message = "the YAML is nested too deeply to load"
-    except (ValueError, TypeError, OverflowError) as error:  # of dates and numbers in it
-        message = f"the YAML cannot be loaded: {cause(error)}"
-    else:
-        part.drop(text)
-        if len(documents) == 1:
-            return documents[0]
-        part.note(f"The file holds {len(documents):,} YAML documents: a list of them.")
-        return documents
-    part.drop(text)
-    raise part.error(f"{message}. Load it with format='text' and parse it in code.")
+        data = parsed_text(part, "yaml")
+    except LoadError as error:
+        cause = str(error).rstrip(".")
+        raise part.error(f"{cause}. Load it with format='text' and parse it in code.") from None
+    plain = data.startswith(_PLAIN)
+    documents = value_of(data, part, None if plain else _Named())["documents"]
+    if len(documents) == 1:
+        return documents[0]
+    part.note(f"The file holds {len(documents):,} YAML documents: a list of them.")
+    return documents
+
+
+_PLAIN = b'{"plain":true'
+
+
+class _Named:
+    """Makes what JSON cannot say of the objects with the one key NUL that stand for it."""
+
+    def __init__(self) -> None:
+        self._shared: dict[int, Any] = {}
+
+    def __call__(self, found: dict[str, Any]) -> Any:
+        if len(found) != 1 or "\0" not in found:
+            return found
+        kind, *values = found["\0"]
+        if kind in ("anchor", "alias"):
+            return getattr(self, f"_{kind}")(*values)
+        return _MADE[kind](values[0])
+
+    def _anchor(self, number: int, value: Any) -> Any:
+        begun = self._shared.setdefault(number, value)
+        if begun is not value:  # the value holds itself, and was begun where it does
+            if type(begun) is list:
+                begun.extend(value)
+            else:
+                begun.update(value)
+        return begun
+
+    def _alias(self, number: int, kind: str) -> Any:
+        if number not in self._shared:
+            self._shared[number] = {"list": list, "dict": dict, "set": set}[kind]()
+        return self._shared[number]
+
+
+_MADE: dict[str, Callable[[Any], Any]] = {
+    "map": dict,
+    "set": set,
+    "tuple": tuple,
+    "bytes": base64.b64decode,
+    "int": lambda text: int(text, 16),
+    "date": datetime.date.fromisoformat,
+    "time": datetime.datetime.fromisoformat,
+}
 
 
 def toml_value(part: Part) -> dict[str, Any]:
@@ -51,7 +92,8 @@ def toml_value(part: Part) -> dict[str, Any]:
     """
     text = part.text()
     try:
-        return tomllib.loads(text)
+        with _short_keys():
+            return tomllib.loads(text)
     except ValueError as error:
         message = f"invalid TOML: {cause(error)}"
     except RecursionError:
@@ -61,7 +103,36 @@ def toml_value(part: Part) -> dict[str, Any]:
     raise part.error(f"{message}. Mend it, or load it with format='text'.")
 
 
+@contextlib.contextmanager
+def _short_keys() -> Iterator[None]:
+    """Have tomllib refuse keys of very many parts, for which it takes time by the square."""
+    parser: Any = import_module("tomllib._parser")
+    whole = parser.parse_key
+
+    def parse_key(text: str, at: int) -> tuple[int, tuple[str, ...]]:
+        parts: list[str] = []
+        while True:
+            at, part = parser.parse_key_part(text, at)
+            parts.append(part)
+            at = parser.skip_chars(text, at, " \t")
+            if text[at : at + 1] != ".":
+                return at, tuple(parts)
+            if len(parts) >= _KEY_PARTS:
+                raise ValueError(f"a key has over {_KEY_PARTS} parts")
+            at = parser.skip_chars(text, at + 1, " \t")
+
+    parser.parse_key = parse_key
+    try:
+        yield
+    finally:
+        parser.parse_key = whole
+
+
 class _EntitiesError(Exception):
+    pass
+
+
+class _DeclaredError(Exception):
     pass
 
 
@@ -74,6 +145,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.root: dict[str, Any] = {}
+        self._declared = 0
         self._open: list[tuple[str, dict[str, Any], list[str]]] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -104,6 +176,11 @@ class _Builder:
     def refuse(self, *_: Any) -> None:
         raise _EntitiesError
 
+    def declare(self, *_: Any) -> None:
+        self._declared += 1
+        if self._declared > _DECLARED:
+            raise _DeclaredError
+
 
 def xml_value(part: Part) -> dict[str, Any]:
     """An XML document as nested dicts.
@@ -124,10 +201,13 @@ def xml_value(part: Part) -> dict[str, Any]:
     # Entities can make a few bytes into gigabytes, or name files. Nothing needs them here.
     parser.EntityDeclHandler = builder.refuse
     parser.ExternalEntityRefHandler = builder.refuse
+    parser.AttlistDeclHandler = builder.declare
     hint = "Load it with format='text'"
     try:
-        with part.stream() as stream:
-            parser.ParseFile(stream)
+        # In one piece: a comment or a tag that is cut is looked at from its beginning each time.
+        data = part.data()
+        parser.Parse(data, True)
+        part.input.wipe(data)
     except expat.ExpatError as error:
         where = f"line {error.lineno:,}, column {error.offset + 1:,}"
         message = f"invalid XML at {where}: {expat.ErrorString(error.code)}"
@@ -135,6 +215,8 @@ def xml_value(part: Part) -> dict[str, Any]:
     except _EntitiesError:
         message = "the XML declares entities, which are not expanded"
         hint += " and use lxml.etree in code"
+    except _DeclaredError:
+        message = f"the XML declares over {_DECLARED:,} attributes"
     except _TooDeepError:
         message = f"the XML is nested over {_DEEPEST} levels deep"
     except (ValueError, LookupError) as error:

@@ -40,19 +40,34 @@ class Page(str):
     title: str  # type: ignore[assignment]
     html: str
     links: list[tuple[str, str]]
+    wide = False
+    """Whether a tag has so many attributes that there is no tree."""
 
-    def __new__(cls, text: str, title: str, html: str, links: list[tuple[str, str]]) -> Page:
+    def __new__(
+        cls, text: str, title: str, html: str, links: list[tuple[str, str]], wide: bool = False
+    ) -> Page:
         page = super().__new__(cls, text)
         page.title, page.html, page.links = title, html, links
+        if wide:
+            page.wide = True
         return page
 
-    def __getnewargs__(self) -> tuple[str, str, str, list[tuple[str, str]]]:  # type: ignore[override]
-        return str(self), self.title, self.html, self.links
+    def __getnewargs__(self) -> tuple[str, str, str, list[tuple[str, str]], bool]:  # type: ignore[override]
+        return str(self), self.title, self.html, self.links, self.wide
 
     @property
     def tree(self) -> Any:
-        """The elements of the page (lxml)."""
-        return _tree(self.html)[0]
+        """The elements of the page (lxml).
+
+        Raises:
+            ValueError: a tag has too many attributes.
+        """
+        if self.wide:
+            raise ValueError(
+                f"a tag of the page has over {_ATTRIBUTES:,} attributes, of which lxml makes no "
+                "tree in good time; use .soup or .html"
+            )
+        return _tree(self.html)
 
     @property
     def soup(self) -> Any:
@@ -115,81 +130,127 @@ def _declared(head: bytes) -> str | None:
 
 def page_of(html: str, part: Part) -> Page:
     """The page that a source makes."""
-    tree, whole = _tree(html)
-    if not whole:
-        part.note(
-            "The page is nested too deeply: its tree is not whole, its text was cut out of it."
-        )
-        return Page(_stripped(html), "", html, [])
-    if tree is None:
-        plain = "" if html.lstrip().startswith("<") else html
-        return Page(plain, "", html, [])
-    title = tree.find(".//title")
-    pieces: list[str] = []
-    _collect(tree, pieces)
-    links = [
-        (_squeezed("".join(link.itertext())), link.get("href") or "")
-        for link in tree.iter("a")
-        if link.get("href")
-    ]
-    name = _squeezed(title.text or "") if title is not None else ""
-    return Page(_joined(pieces), name, html, links)
+    lxml: Any = import_module("lxml.etree")
+    reader = _Reader()
+    # Without a tree: it takes longer, ends at some depth, and takes time by the square of the
+    # attributes of a tag.
+    parser = lxml.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True, target=reader)
+    try:
+        lxml.fromstring(html.encode("utf-8", "replace"), parser)
+    except (lxml.ParserError, lxml.XMLSyntaxError):
+        if not reader.begun:  # nothing but blanks or comments
+            return Page("" if html.lstrip().startswith("<") else html, "", html, [])
+        part.note("The page is damaged: only the text before that could be read.")
+    if reader.wide:
+        part.note(f"A tag has over {_ATTRIBUTES:,} attributes: .tree and .tables do not work.")
+    return Page(reader.text(), reader.title(), html, reader.links(), reader.wide)
 
 
-def _stripped(html: str) -> str:
-    text = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", html)
-    return "\n".join(row for line in text.split("\n") if (row := _squeezed(line)))
-
-
-def _tree(html: str) -> tuple[Any, bool]:
-    """The root of the tree, and whether the parser came to the end of the source."""
+def _tree(html: str) -> Any:
+    """The root of the tree; it ends at 2,048 levels. None if there is nothing in it."""
     lxml: Any = import_module("lxml.html")
     etree: Any = import_module("lxml.etree")
     parser = lxml.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True)
     try:
-        tree = lxml.document_fromstring(html.encode("utf-8", "replace"), parser=parser)
-    except (etree.ParserError, etree.XMLSyntaxError):  # nothing but blanks or comments
-        return None, True
-    # It stops at 2,048 levels, and says so in its log only.
-    return tree, not any(entry.level_name == "FATAL" for entry in parser.error_log)
+        return lxml.document_fromstring(html.encode("utf-8", "replace"), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return None
 
 
 _LINE, _GAP = "\0line", "\0gap"
 """Where a block begins or ends: on a new line, or after an empty one. Pages hold no NUL."""
+_ATTRIBUTES = 10_000
+"""Of a tag, in a tree: time goes by the square, and 20,000 take some seconds."""
 
 
-def _collect(root: Any, pieces: list[str]) -> None:
-    """Texts and line breaks in the order that a reader sees them; no recursion, pages are deep."""
-    steps: list[tuple[Any, bool]] = [(root, False)]
-    kept = 0
-    while steps:
-        element, done = steps.pop()
-        tag = element.tag if isinstance(element.tag, str) else ""
-        if done:
-            kept -= tag == "pre"
-            if tag in _BLOCKS:
-                pieces.append(_GAP if tag in _APART else _LINE)
-            elif tag in ("td", "th"):
-                pieces.append("\t")
-        elif tag and tag not in _UNSEEN:
-            if tag in _BLOCKS:
-                pieces.append(_GAP if tag in _APART else _LINE)
-            if tag == "br":
-                pieces.append("\n")
-            elif tag == "li":
-                pieces.append("- ")
-            elif tag[0] == "h" and tag[1:].isdigit():
-                pieces.append("#" * int(tag[1:]) + " ")
-            elif tag == "img" and element.get("alt"):
-                pieces.append(f"[{_squeezed(element.get('alt'))}]")
-            kept += tag == "pre"
-            if element.text:
-                pieces.append(_flat(element.text, kept))
-            steps.append((element, True))
-            steps += [(child, False) for child in reversed(element)]
-            continue
-        if element is not root and element.tail:
-            pieces.append(_flat(element.tail, kept))
+class _Reader:
+    """Takes the events of the parser and puts together what a reader sees."""
+
+    def __init__(self) -> None:
+        self.begun = self.wide = False
+        self._pieces: list[str] = []
+        self._text: list[str] = []
+        self._unseen = 0  # how many elements are open since one that is not shown
+        self._kept = 0  # how many are open in which blanks count
+        self._title: list[str] | None = None
+        self._in_title = False
+        self._links: list[tuple[list[str], str]] = []
+        self._link: list[str] | None = None
+
+    def start(self, tag: str, attributes: Any) -> None:
+        """An element begins."""
+        self._flush()
+        self.begun = True
+        self.wide = self.wide or len(attributes) > _ATTRIBUTES
+        if tag == "title" and self._title is None:
+            self._title, self._in_title = [], True
+        elif tag == "a":
+            self._link = None  # one in another is a mistake, and ends it
+            if address := attributes.get("href"):
+                self._link = []
+                self._links.append((self._link, address))
+        if self._unseen or tag in _UNSEEN:
+            self._unseen += 1
+            return
+        pieces = self._pieces
+        if tag in _BLOCKS:
+            pieces.append(_GAP if tag in _APART else _LINE)
+        if tag == "br":
+            pieces.append("\n")
+        elif tag == "li":
+            pieces.append("- ")
+        elif tag[0] == "h" and tag[1:].isdigit():
+            pieces.append("#" * min(int(tag[1:]), 9) + " ")
+        elif tag == "img" and attributes.get("alt"):
+            pieces.append(f"[{_squeezed(attributes.get('alt'))}]")
+        self._kept += tag == "pre"
+
+    def end(self, tag: str) -> None:
+        """An element ends."""
+        self._flush()
+        if tag == "title":
+            self._in_title = False
+        elif tag == "a":
+            self._link = None
+        if self._unseen:
+            self._unseen -= 1
+            return
+        self._kept -= tag == "pre"
+        if tag in _BLOCKS:
+            self._pieces.append(_GAP if tag in _APART else _LINE)
+        elif tag in ("td", "th"):
+            self._pieces.append("\t")
+
+    def data(self, text: str) -> None:
+        """A piece of text; a text may come in several."""
+        if self._in_title and self._title is not None:
+            self._title.append(text)
+        if self._link is not None:
+            self._link.append(text)
+        if not self._unseen:
+            self._text.append(text)
+
+    def close(self) -> None:
+        """The page ends."""
+        self._flush()
+
+    def text(self) -> str:
+        """What a reader sees."""
+        self._flush()
+        return _joined(self._pieces)
+
+    def title(self) -> str:
+        """The first title."""
+        return _squeezed("".join(self._title or ()))
+
+    def links(self) -> list[tuple[str, str]]:
+        """Text and address of each link."""
+        return [(_squeezed("".join(text)), address) for text, address in self._links]
+
+    def _flush(self) -> None:
+        if self._text:
+            self._pieces.append(_flat("".join(self._text), self._kept))
+            self._text.clear()
 
 
 def _flat(text: str, kept: int) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 from ._fit import clip, escape
 from ._guard import guarded_repr, pass_interrupt
 from ._hits import Hit, is_shown
-from ._kinds import base_of, has_own_repr, table_kind, type_name
+from ._kinds import base_of, first_items, has_own_repr, table_kind, type_name
 from ._preview_folder import describe_folder, folder_paths
 from ._preview_nested import describe_container
 from ._preview_object import describe_class, describe_function, describe_object
-from ._preview_table import describe_array, describe_frame
+from ._preview_table import describe_array, describe_frame, describe_frames
 from ._preview_text import describe_text
 from ._render import brief, short
 from ._view import is_view
@@ -42,6 +42,8 @@ def _describe(value: Any, room: int) -> list[str]:
         return [brief(value, room)]
     if base is dict and (paths := folder_paths(value)):
         return describe_folder(value, paths, room)
+    if base is dict and _holds_frames(value):
+        return describe_frames(value, room)
     if base is not None:
         return describe_container(value, base, room)
     if table := table_kind(value):
@@ -52,7 +54,15 @@ def _describe(value: Any, room: int) -> list[str]:
         return describe_class(value, room)
     if is_view(value):
         return describe_view(value, room)
+    if is_shown(kind):
+        return [guarded_repr(value, room, keep_lines=True)]
     return describe_object(value, room)
+
+
+def _holds_frames(value: Any) -> bool:
+    """Whether a dict holds nothing but DataFrames, by its first."""
+    items = first_items(value, 60)
+    return bool(items) and all(table_kind(frame) == "frame" for _, frame in items)
 
 
 def echo(value: object, max_chars: int = 2_500) -> str:

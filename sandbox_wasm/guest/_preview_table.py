@@ -3,10 +3,13 @@
 from typing import Any
 
 from ._fit import clip, fit, plural
-from ._kinds import type_name
+from ._kinds import first_items, type_name
 from ._label import label
-from ._render import short
+from ._render import brief, short
 from ._sample import SAMPLE, positions
+
+_WHOLE, _FRAMES = 3, 60
+"""Tables of a dict that are shown as themselves, and that are shown at all."""
 
 
 def describe_frame(frame: Any, room: int) -> list[str]:
@@ -28,6 +31,20 @@ def describe_frame(frame: Any, room: int) -> list[str]:
             if rows <= 3:
                 break
     return out
+
+
+def describe_frames(frames: dict[Any, Any], room: int) -> list[str]:
+    """A dict of tables, such as the sheets of a workbook: each as itself, or on a line."""
+    out = [f"{label(frames)}, each a DataFrame"]
+    items = first_items(frames, _FRAMES)
+    if len(frames) <= _WHOLE:
+        for name, frame in items:
+            first, *rest = describe_frame(frame, room // len(frames) - 60)
+            out += [f"[{short(name, 60)}] {first}", *rest]
+        return out
+    left = room - len(out[0]) - 30
+    out += fit((f"[{short(name, 60)}] {brief(frame, 200)}" for name, frame in items), left)
+    return out if len(frames) <= _FRAMES else [*out, f"... {len(frames) - _FRAMES:,} more"]
 
 
 def _column(name: Any, column: Any) -> str:

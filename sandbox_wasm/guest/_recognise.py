@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 
+from ._bounds import DAMAGE
 from ._part import Part
 from ._text import by_mark
 
@@ -19,7 +20,8 @@ BY_SUFFIX = {
     "csv": "csv", "tsv": "tsv", "yaml": "yaml", "yml": "yaml", "toml": "toml", "xml": "xml",
     "rss": "xml", "atom": "xml", "xsd": "xml", "kml": "xml", "gpx": "xml", "html": "html",
     "htm": "html", "xhtml": "html", "pdf": "pdf", "docx": "docx", "docm": "docx", "pptx": "pptx",
-    "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx", "xls": "xlsx", "epub": "epub", "eml": "eml",
+    "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx", "xlsb": "xlsx", "xls": "xlsx", "epub": "epub",
+    "eml": "eml",
     "mbox": "mbox", "mbx": "mbox", "parquet": "parquet", "feather": "arrow", "arrow": "arrow",
 }  # fmt: skip
 """What a name says, where the content does not say otherwise."""
@@ -33,6 +35,7 @@ _MAGIC = {
 }  # fmt: skip
 _TAR_MAGIC, TAR_HEAD = b"ustar", 512
 _HEAD = 8192
+_ODS = b"application/vnd.oasis.opendocument.spreadsheet"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -105,10 +108,15 @@ def _kind_of_zip(part: Part) -> str:
     try:
         with part.stream() as stream, zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist()[:5000])
-    except (zipfile.BadZipFile, OSError, ValueError, struct.error, NotImplementedError):
+            means = b""
+            if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
+                means = archive.read("mimetype").strip()
+    except DAMAGE:
         # Its parser says what is wrong with it.
         named = BY_SUFFIX.get(part.suffix, "folder")
         return named if named in _BINARY else "folder"
+    if means == _ODS:
+        return "xlsx"
     if "META-INF/container.xml" in names and "mimetype" in names:
         return "epub"
     if "[Content_Types].xml" in names:
@@ -116,7 +124,7 @@ def _kind_of_zip(part: Part) -> str:
             ("word/document.xml", "docx"),
             ("ppt/presentation.xml", "pptx"),
             ("xl/workbook.xml", "xlsx"),
-            ("xl/workbook.bin", "bytes"),
+            ("xl/workbook.bin", "xlsx"),
         ):
             if name in names:
                 return kind

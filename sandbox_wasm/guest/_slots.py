@@ -111,9 +111,9 @@ def block_size(id: str) -> int:
     return opened.size
 
 
-def read_found(size: int) -> bytes:
-    """What a search found."""
-    data, _, _ = _fill(FOUND, 0, size)
+def read_found(size: int, offset: int = 0) -> bytes:
+    """What a search or a parser found."""
+    data, _, _ = _fill(FOUND, offset, size)
     return data
 
 

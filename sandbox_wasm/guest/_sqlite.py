@@ -8,12 +8,15 @@ from importlib import import_module
 from typing import Any
 
 from ._bounds import cause
+from ._fit import plural
+from ._hits import shown
 from ._part import Part
 
 _WRITE_VERSION, _WAL = 18, 2
 _SHOWN = 50
 
 
+@shown
 class Database(Mapping[str, Any]):
     """A database, by the names of its tables: `db["orders"]` is a DataFrame.
 
@@ -70,7 +73,7 @@ class Database(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         lines = [
-            f"SQLite database, {len(self.tables):,} tables: "
+            f"SQLite database, {plural(len(self.tables), 'table')}: "
             "x[name] and x.query(sql) give DataFrames"
         ]
         for name, entry in list(self.tables.items())[:_SHOWN]:

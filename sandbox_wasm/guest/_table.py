@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections import Counter
 from importlib import import_module
 from typing import Any
 
 from ._part import Part, Stream
 from ._text import WINDOW, LoadError, Source, by_mark, guess, read_exactly
+
+_MAX_ALIKE, _MAX_MORE = 1_000, 50
+"""Columns of the same name, and values of a row that have no name; pandas takes time by the square
+of both."""
+_FIRST_LINES = 16 << 20
 
 
 def table(part: Part, format: str) -> Any:
@@ -31,6 +38,7 @@ def table(part: Part, format: str) -> Any:
     separator = "\t" if format == "tsv" else _separator(head[skip:].decode(encoding, "replace"))
     if format == "csv" and separator != ",":
         notes.append(f"{of}the columns are separated by {separator!r}.")
+    _check_columns(part, separator, encoding, skip)
     errors = "strict"
     for attempt in (0, 1):
         stream = io.BufferedReader(Stream(input, offset + skip, length - skip), 1 << 20)
@@ -63,6 +71,37 @@ def table(part: Part, format: str) -> Any:
                 "with csv or pandas in code."
             ) from None
     raise AssertionError("unreachable")
+
+
+def _check_columns(part: Part, separator: str, encoding: str, skip: int) -> None:
+    """Look at the first two rows, where pandas decides which columns there are.
+
+    Raises:
+        LoadError: they take it very long, or very much memory.
+    """
+    text = part.head(skip + (1 << 20))[skip:].decode(encoding, "replace")
+    if text.count("\n") < 2 and part.length > 1 << 20:
+        text = part.head(skip + _FIRST_LINES)[skip:].decode(encoding, "replace")
+    limit = csv.field_size_limit(_FIRST_LINES)
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        header = next(rows, [])
+        first = next(rows, [])
+    except csv.Error:
+        return  # pandas says what is wrong
+    finally:
+        csv.field_size_limit(limit)
+    name, count = Counter(header).most_common(1)[0] if header else ("", 0)
+    if count > _MAX_ALIKE:
+        raise part.error(
+            f"{count:,} of its columns have the same name, {name!r:.80}; at most {_MAX_ALIKE:,} "
+            "can be told apart. Load it with format='lines' and parse it in code."
+        )
+    if len(first) - len(header) > _MAX_MORE:
+        raise part.error(
+            f"the first row has {len(first):,} values and the header {len(header):,} names. Load "
+            "it with format='lines' and parse it with csv in code."
+        )
 
 
 def _separator(head: str) -> str:

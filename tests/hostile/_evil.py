@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,17 @@ from pathlib import Path
 
 def attempt(_source: int, target: int, _limit: int) -> list[str]:
     """Try what must not work; returns the names of what did."""
+    done = _done()
+    os.write(target, b"tried")
+    return done
+
+
+def attempt_parsing(_data: bytes, _limit: int) -> bytes:
+    """Try the same from a parser; returns the names as JSON."""
+    return json.dumps(_done()).encode()
+
+
+def _done() -> list[str]:
     attempts: dict[str, Callable[[], object]] = {
         "read": lambda: Path("/etc/passwd").read_bytes(),
         "write": lambda: Path("/tmp/rlm-mcp-evil").write_bytes(b"x"),
@@ -32,7 +44,6 @@ def attempt(_source: int, target: int, _limit: int) -> list[str]:
         except (OSError, subprocess.SubprocessError):
             continue
         done.append(name)
-    os.write(target, b"tried")
     return done
 
 

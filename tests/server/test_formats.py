@@ -177,8 +177,10 @@ async def test_mail_and_databases(agent: Agent, work: Path) -> None:
     )
     (work / "a.data").write_bytes(docs.database(work / "a.sqlite"))
     reply = await load(agent, "a.data")
-    assert "people" in reply
-    assert "age INTEGER" in reply
+    assert reply.startswith(
+        "v: SQLite database, 3 tables: x[name] and x.query(sql) give DataFrames"
+    )
+    assert "  people (2 rows): name TEXT, age INTEGER" in reply
     assert "=> (['odd name', 'old', 'people'], 2, [['Ann', 40]])" in await agent.run(
         "sorted(v), len(v['people']), v.query('SELECT * FROM old').values.tolist()"
     )

@@ -26,7 +26,9 @@ async def test_an_address_becomes_the_value_of_its_type(connect: Connect) -> Non
             "text/html; charset=iso-8859-2",
             "<title>Łódź</title><p>Łódź".encode("iso-8859-2"),
         ),
-        "/report": ("application/pdf", docs.pdf("From the web")),
+        # A charset means nothing for what is no text.
+        "/report": ("application/pdf; charset=iso-8859-1", docs.pdf("From the web")),
+        "/conf.yaml": ("text/yaml; charset=iso-8859-1", "name: é".encode("latin-1")),
         "/rows": ("application/json", b'[{"a": 1}]'),
         "/text.txt": ("text/plain; charset=utf-16-le", "wide é".encode("utf-16-le")),
         "/a.zip": ("application/zip", docs.zipped({"a.py": "x = 1", "b.md": "#"})),
@@ -43,6 +45,7 @@ async def test_an_address_becomes_the_value_of_its_type(connect: Connect) -> Non
         for path, code, expected, options in (
             ("/page", "(str(v), v.title)", "('Łódź', 'Łódź')", {}),
             ("/report", "v", "['From the web']", {}),
+            ("/conf.yaml", "v", "{'name': 'é'}", {}),
             ("/rows", "v", "[{'a': 1}]", {}),
             ("/text.txt", "v", "'wide é'", {}),
             ("/a.zip", "v", "{'a.py': 'x = 1'}", {"pattern": "*.py"}),
