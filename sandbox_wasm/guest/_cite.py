@@ -29,6 +29,7 @@ from ._places import Keys, access_path, parsed
 from ._sources import entry_of, is_changed, is_line, place_of, source_of_view, value_at
 from ._view import FileView, is_view
 
+_WIDEST = 4  # bytes of a character
 _LOOKED_AT = 200  # citations of views whose files are looked at again when they are listed
 _MARK = re.compile(r"\[cite:(\d{1,6})\]")
 
@@ -116,7 +117,7 @@ def _in_view(
         stop = min(view.line_end(hit.start) + 1, view.size)
     source = source_of_view(view, name, keys)
     before = view.lines_before() if start is not None else 0
-    text = as_text(view.text(begin, min(stop, begin + KEPT)))
+    text = as_text(view.text(begin, min(stop, begin + _WIDEST * KEPT)))[:KEPT]
     digest = None
     if start is not None and stop - begin <= MOST:
         digest = hashlib.sha256(view.read(begin, stop)).hexdigest()

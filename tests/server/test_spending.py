@@ -164,7 +164,7 @@ async def test_a_call_of_a_tool_can_have_a_budget_of_its_own(connect: Connect) -
         # The next call is not bound by it, and the space has paid for all.
         assert "left of the budget: 91 calls]" in await agent.run("sub_llm('w')")
         text = await agent.fails("exec_code", code="1", budget={"dollars": 1})
-        wanted = "'calls', 'tokens', 'usd' or 'seconds'"
+        wanted = "'calls', 'tokens', 'input_tokens', 'output_tokens', 'usd' or 'seconds'"
         assert f"`budget` has no `dollars`; it may have {wanted}. Arguments: " in text
 
 
