@@ -70,7 +70,7 @@ async def run_helper(
             process.kill()
         sending.cancel()
         await asyncio.wait([sending])
-        status = await process.wait()
+        status = await ended(process)
     return Output(bytes(taken), status, failure)
 
 
@@ -86,6 +86,20 @@ async def start_helper(
     Whoever starts it bounds and ends it. The arguments are those of `run_helper`.
     """
     return await _start(module, arguments, _PIPE, None, descriptors, environment)
+
+
+async def ended(process: asyncio.subprocess.Process) -> int:
+    """Wait for the end of a process that was killed, and return its status.
+
+    asyncio says that a process has ended only when its pipes have, and a pipe whose data nobody
+    takes any more never does; nor does one that a program which was left behind holds open.
+    """
+    transport: asyncio.SubprocessTransport = process._transport  # type: ignore[attr-defined]
+    for number in (0, 1, 2):
+        pipe = transport.get_pipe_transport(number)
+        if pipe is not None:
+            pipe.close()
+    return await process.wait()
 
 
 async def _start(

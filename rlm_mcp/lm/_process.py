@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
+
+from ..helpers._process import ended
 
 MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,63 +50,64 @@ async def run_command(
     Raises:
         OSError: it cannot be started.
     """
-    process = await anyio.open_process(
-        command, cwd=folder, env=dict(environ), start_new_session=True
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env=dict(environ),
+        start_new_session=True,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     output, errors = bytearray(), bytearray()
+    feeding = asyncio.ensure_future(_feed(process.stdin, given))
+    saying = asyncio.ensure_future(_collect(process.stderr, errors))
     done = False
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_feed, process.stdin, given)
-            group.start_soon(_collect, process.stderr, errors, MAX_ERROR_BYTES)
-            whole = await _collect(process.stdout, output, MAX_OUTPUT_BYTES)
-            if not whole:
-                _kill(process)
+        whole = await _take(process.stdout, output)
+        if whole:
+            await saying
             await process.wait()
-            done = whole
+        done = whole
     finally:
         with anyio.CancelScope(shield=True):
             if not done:
                 _kill(process)
-            await process.aclose()
+            feeding.cancel()
+            status = await ended(process)
+            await asyncio.wait([feeding, saying])
     return Finished(
-        process.returncode if process.returncode is not None else -1,
-        output.decode("utf-8", "replace"),
-        errors.decode("utf-8", "replace"),
-        not whole,
+        status, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"), not whole
     )
 
 
-async def _feed(stream: ByteSendStream, data: bytes) -> None:
+async def _feed(stream: asyncio.StreamWriter, data: bytes) -> None:
     # A command may end, or close its input, before it has read all.
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-        await stream.send(data)
-        await stream.aclose()
+    with contextlib.suppress(OSError):
+        stream.write(data)
+        await stream.drain()
+    stream.close()
 
 
-async def _collect(stream: ByteReceiveStream, into: bytearray, limit: int) -> bool:
-    """Read to the end and keep at most `limit` bytes; whether that was all.
-
-    Standard output is not read on beyond that; standard error is, so that the command is not held
-    up by it.
-    """
-    whole = True
-    with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError, OSError):
-        while True:
-            data = await stream.receive()
-            room = limit - len(into)
-            into += data[:room]
-            if len(data) > room:
-                whole = False
-                if limit == MAX_OUTPUT_BYTES:
-                    return whole
-    return whole
+async def _take(stream: asyncio.StreamReader, into: bytearray) -> bool:
+    """Read to the end, or until it is too much; whether that was all."""
+    while data := await stream.read(_BLOCK):
+        into += data[: MAX_OUTPUT_BYTES - len(into)]
+        if len(into) == MAX_OUTPUT_BYTES:
+            return False
+    return True
 
 
-def _kill(process: Process) -> None:
+async def _collect(stream: asyncio.StreamReader, into: bytearray) -> None:
+    """Keep what comes first, and read the rest too, so that the command is not held up by it."""
+    while data := await stream.read(_BLOCK):
+        into += data[: MAX_ERROR_BYTES - len(into)]
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
     # Its children too: agents of this kind start helpers.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from ..errors import BadRequestError, SourceError
+from ..helpers._process import ended
 from ._bundle import Bundle, Origin, scratch, write_all
 
 PREFIX = "command:"
@@ -212,7 +213,7 @@ async def run_command(
                 status = await process.wait()
         finally:
             _end(process)
-            await process.wait()
+            await ended(process)
             text = _without_secrets(await said, environ)
         if status != 0:
             raise SourceError(f"{shown} ended with status {status}: {text or 'it said nothing'}")

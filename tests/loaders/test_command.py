@@ -93,12 +93,16 @@ async def test_what_does_not_end_or_gives_too_much_is_ended(tmp_path: Path) -> N
         "import subprocess, sys, time; wait = 'import time; time.sleep(60)'; "
         "subprocess.Popen([sys.executable, '-c', wait]); time.sleep(60)"
     )
+    gone = child.replace("wait])", "wait], start_new_session=True)").replace("(60)'", "(20)'")
     known = commands(
         slow={"run": [sys.executable, "-c", child], "timeout": 0.5},
+        gone={"run": [sys.executable, "-c", gone], "timeout": 0.5},
         much={"run": [sys.executable, "-c", "while True: print('x' * 10_000)"]},
     )
     with pytest.raises(SourceError, match=r"within 0\.5 s"):
         await output("command:slow", known, tmp_path)
+    with pytest.raises(SourceError, match=r"within 0\.5 s"):
+        await output("command:gone", known, tmp_path)  # what it left behind holds its pipe
     with pytest.raises(SourceError, match="over 100,000 bytes"):
         await output("command:much", known, tmp_path, max_bytes=100_000)
 
