@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -58,6 +57,16 @@ class Held:
         return Usage(1, 0, 30, request.max_tokens or 1000, 0.02)
 
     async def aclose(self) -> None: ...
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def questions(count: int, **fields: int) -> list[Request]:
@@ -230,14 +239,14 @@ async def test_a_budget_of_seconds_ends_a_call_that_is_under_way() -> None:
 async def test_the_seconds_of_a_call_that_ended_are_gone_for_those_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    clock = Clock()
     for module in ("_account", "_call_seconds"):
         monkeypatch.setattr(f"rlm_mcp.lm.{module}.time", clock)
     first, second = Held(), Held()
     account = Account("space main", Budget(seconds=1000), adds_up=True)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            group.start_soon(Budgeted(first, account).ask, *questions(1))
+            group.start_soon(Budgeted(first, account).ask, questions(1)[0])
             waiting = asyncio.create_task(Budgeted(second, account).ask(*questions(1)))
             while not (first.asked and second.asked):
                 await anyio.lowlevel.checkpoint()

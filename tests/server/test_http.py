@@ -146,7 +146,7 @@ async def test_told_to_end_while_code_runs_it_says_so_and_keeps_what_was_committ
             await run(agent, "kept = 'still here'")
             begun = anyio.Event()
 
-            async def told(*_progress: object) -> None:
+            async def told(progress: float, total: float | None, message: str | None) -> None:
                 begun.set()
 
             async def loop() -> None:
