@@ -64,14 +64,17 @@ class Budgeted:
         answer: Answer | None = None
         try:
             with account.taking():
-                answer = await self._inner.ask(request)
-                usage = Usage.of(answer)
-        except SubLLMError as error:
-            usage = Usage.of_error(error)
-            raise
+                try:
+                    answer = await self._inner.ask(request)
+                    usage = Usage.of(answer)
+                except SubLLMError as error:
+                    usage = Usage.of_error(error)
+                    raise
+                finally:
+                    # Before its time is taken from what the others have left.
+                    hold.close(usage)
         finally:
             METER.reset(outer)
-            hold.close(usage)
         return answer
 
     async def _need(self, account: Account, request: Request) -> tuple[Request, Usage]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -82,7 +82,9 @@ class AnswerCache:
             return keys, self._read(list(set(keys.values())))
 
         now = time.time()
+        waiting = self._journal.waiting()
         keys, found = await to_thread.run_sync(read)
+        found.update(_read_of(waiting, set(keys.values()), now))
         for key, (_, used) in found.items():
             self._touch(key, used, now)
         lookup = Lookup(keys, {key: answer for key, (answer, _) in found.items()})
@@ -100,8 +102,11 @@ class AnswerCache:
             asked, self._asked = self._asked, []
             now = time.time()
             found: dict[str, tuple[Answer, float]] = {}
+            keys = [key for key, _ in asked]
+            waiting = self._journal.waiting()
             try:
-                found = await to_thread.run_sync(self._read, [key for key, _ in asked])
+                found = await to_thread.run_sync(self._read, keys)
+                found.update(_read_of(waiting, keys, now))
             finally:
                 self._tell(asked, found, now)
 
@@ -136,6 +141,17 @@ class AnswerCache:
             if (answer := _unpacked(row)) is not None:
                 found[key] = (answer, row.used)
         return found
+
+
+def _read_of(
+    waiting: Mapping[str, KeptAnswer], keys: Collection[str], now: float
+) -> dict[str, tuple[Answer, float]]:
+    """The answers of those keys that the store does not have yet, as if it had them."""
+    found = {}
+    for key in waiting.keys() & keys:
+        if (answer := _unpacked(waiting[key])) is not None:
+            found[key] = (answer, now)
+    return found
 
 
 def _packed(answer: Answer) -> bytes:

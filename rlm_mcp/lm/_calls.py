@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from anyio import to_thread
-
 from rlm_mcp.errors import StoreError, SubLLMError
 
 from ..store import Answers, Spending
@@ -60,7 +58,6 @@ class Calls:
     ) -> None:
         self.default_model = default_model
         self._each = each
-        self._answers = answers
         self._journal = Journal(answers, cache_mb << 20)
         self._cache = AnswerCache(answers, self._journal)
         self.embedder: Embedder = NoEmbedder()
@@ -84,9 +81,8 @@ class Calls:
         """
 
         async def load() -> Spending:
-            await self._journal.settled()
             try:
-                return await to_thread.run_sync(self._answers.spent, space)
+                return await self._journal.spent(space)
             except StoreError as error:
                 if budget == Budget():
                     return Spending()  # nothing depends on it, and the answer is worth more
@@ -118,6 +114,6 @@ class Calls:
 
     async def aclose(self) -> None:
         """Write what came in, and close the source; may be called twice."""
-        await self._journal.settled()
+        await self._journal.aclose()
         await self.embedder.aclose()
         await self.source.aclose()

@@ -101,12 +101,14 @@ class KnownEmbeddings:
         return keys
 
     async def _look(self, keys: Iterable[str]) -> dict[str, bytes]:
+        wanted = list(keys)
+        waiting = self._journal.waiting()
+        rows = {key: waiting[key] for key in wanted if key in waiting}
         try:
-            rows = await to_thread.run_sync(self._store.find, list(keys))
+            rows = await to_thread.run_sync(self._store.find, wanted) | rows
         except StoreError as error:
-            # Then all are asked for: dearer than knowing, and better than failing.
+            # Then all others are asked for: dearer than knowing, and better than failing.
             logger.warning("known vectors cannot be read: %s", error)
-            return {}
         return {
             key: row.answer for key, row in rows.items() if 0 < len(row.answer) <= MAX_DIMENSIONS
         }

@@ -15,7 +15,7 @@ from ._asking import Asking
 from ._litellm import close_litellm, import_litellm
 from ._litellm_reply import trouble_of
 from ._pauses import Pauses
-from ._reply import ProviderReply
+from ._reply import ProviderReply, count_of
 from ._routes import Naming, Route, find_route
 from ._table import ModelTable
 from ._trouble import NEXT_STEPS, Trouble, copied
@@ -179,7 +179,7 @@ class _Source:
 
 def _tokens(response: Any) -> int:
     try:
-        return max(int(getattr(response.usage, "prompt_tokens", 0) or 0), 0)
+        return count_of(getattr(response.usage, "prompt_tokens", 0))
     except (AttributeError, TypeError, ValueError):
         return 0
 

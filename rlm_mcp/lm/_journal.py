@@ -1,13 +1,14 @@
 """Writes what was paid for to the store, off the event loop, many at a time.
 
 While one transaction is being written the next collects what comes in, so a single answer waits
-for its own and a thousand share a few.
+for its own and a thousand share a few. What cannot be written is kept in memory, and tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +23,17 @@ logger = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 """How long an answer waits to be written before it is handed on anyway (a guess: a write takes a
 few ms, unless another server or a dying disk holds the database)."""
+MAX_WAITING = 64 << 20
+"""Bytes of answers that wait to be written; beyond that the oldest are given up (a guess: ten
+thousand answers of some pages)."""
+RETRY_S = 1.0
+"""Until the second try of what could not be written; it doubles with each, up to `MAX_RETRY_S`."""
+MAX_RETRY_S = 15.0
+CLOSE_S = 2.0
+"""How long it is tried when the server ends (a guess: clients wait about five seconds for it)."""
+_CLOSE_PAUSE_S = 0.1
+_ROW_BYTES = 500
+"""About what an answer takes in memory beside its text."""
 
 
 @dataclass(slots=True)
@@ -29,6 +41,8 @@ class _Batch:
     answers: dict[str, KeptAnswer] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     spent: dict[str, Spending] = field(default_factory=dict)
+    size: int = 0
+    timed: bool = False
     written: asyncio.Event = field(default_factory=asyncio.Event)
     enough: asyncio.Event = field(default_factory=asyncio.Event)
     """When it is written, or its answers have waited long enough."""
@@ -36,6 +50,22 @@ class _Batch:
     @property
     def empty(self) -> bool:
         return not (self.answers or self.touched or self.spent)
+
+    def keep(self, answer: KeptAnswer) -> None:
+        self.give_up(answer.key)
+        self.answers[answer.key] = answer
+        self.size += len(answer.answer) + _ROW_BYTES
+
+    def give_up(self, key: str) -> None:
+        if (before := self.answers.pop(key, None)) is not None:
+            self.size -= len(before.answer) + _ROW_BYTES
+
+    def spend(self, space: str, spending: Spending) -> None:
+        self.spent[space] = self.spent.get(space, Spending()) + spending
+
+    def over(self) -> None:
+        self.written.set()
+        self.enough.set()
 
 
 class Journal:
@@ -53,18 +83,34 @@ class Journal:
         self._store = store
         self._limit = limit
         self._next = _Batch()
+        self._under_way = _Batch()
         self._writing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._retry: asyncio.TimerHandle | None = None
+        self._failures = 0
+        self._given_up = False
+        self._closed = False
         self.trouble = ""
 
     def spend(self, space: str) -> Callable[[Spending], None]:
         """What takes the spending of a space."""
 
         def take(spending: Spending) -> None:
-            spent = self._next.spent
-            spent[space] = spent.get(space, Spending()) + spending
+            self._next.spend(space, spending)
             self._begin()
 
         return take
+
+    async def spent(self, space: str) -> Spending:
+        """What a space has spent, with what could not be written yet.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        await self.settled()
+        async with self._turn:  # so that nothing is counted both here and there, or nowhere
+            kept = await to_thread.run_sync(self._store.spent, space)
+            return kept + self._next.spent.get(space, Spending())
 
     def touch(self, key: str) -> None:
         """Note that an answer was of use again."""
@@ -74,50 +120,108 @@ class Journal:
     async def keep(self, *answers: KeptAnswer) -> None:
         """Keep answers; return once they are written, or cannot be, or that takes too long."""
         batch = self._next
-        if not batch.answers:
+        if not batch.timed:
+            batch.timed = True
             asyncio.get_running_loop().call_later(PATIENCE_S, batch.enough.set)
-        batch.answers.update((answer.key, answer) for answer in answers)
+        for answer in answers:
+            batch.keep(answer)
+        self._bound()
         self._begin()
-        await batch.enough.wait()
+        if self._retry is None:
+            await batch.enough.wait()
+
+    def waiting(self) -> dict[str, KeptAnswer]:
+        """The answers that are not written yet, by key."""
+        return {**self._under_way.answers, **self._next.answers}
 
     async def settled(self) -> None:
         """Wait until all that came in so far is written, or cannot be."""
         batch = self._next
         if not batch.empty:
-            self._begin()
+            self._begin(now=True)
             await batch.written.wait()
         elif self._writing is not None:
             await asyncio.wait([self._writing])
 
-    def _begin(self) -> None:
+    async def aclose(self) -> None:
+        """Write what came in, and try for a while where that fails; may be called twice."""
+        await self.settled()
+        until = time.monotonic() + (0.0 if self._closed else CLOSE_S)
+        while not self._next.empty and time.monotonic() < until:
+            await asyncio.sleep(_CLOSE_PAUSE_S)
+            await self.settled()
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._next.answers or self._next.spent:
+            logger.warning(
+                "%d answers of sub-models and the spending of %d spaces are lost: %s",
+                len(self._next.answers), len(self._next.spent), self.trouble,
+            )  # fmt: skip
+
+    def _begin(self, *, now: bool = False) -> None:
+        if self._retry is not None:
+            if not now:
+                return  # each try would write anew all that waits
+            self._retry.cancel()
+            self._retry = None
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
         while not self._next.empty:
-            batch, self._next = self._next, _Batch()
-            try:
-                await to_thread.run_sync(
-                    self._store.write,
-                    list(batch.answers.values()),
-                    list(batch.touched),
-                    batch.spent,
-                    self._limit,
-                )
-                self.trouble = ""
-            except StoreError as error:
-                if not self.trouble:
-                    logger.warning("answers of sub-models are not kept: %s", error)
-                self.trouble = str(error)
-                more = not self._next.empty
-                self._put_back(batch)
-                if not more:
-                    return  # what was put back is tried again with what comes next
-            finally:
-                batch.written.set()
-                batch.enough.set()
+            async with self._turn:
+                batch, self._next = self._next, _Batch()
+                self._under_way = batch
+                try:
+                    await to_thread.run_sync(self._put, batch, bool(self.trouble))
+                except StoreError as error:
+                    self._put_back(batch, error)
+                    return
+                except Exception:
+                    # A fault of ours in one value must not keep all that follows from the disk.
+                    logger.exception("what was paid for could not be written")
+                else:
+                    self.trouble, self._failures, self._given_up = "", 0, False
+                finally:
+                    self._under_way = _Batch()
+                    batch.over()
 
-    def _put_back(self, batch: _Batch) -> None:
-        # The answers have reached their callers; what they cost must not be forgotten.
-        for space, spending in batch.spent.items():
-            self._next.spent[space] = self._next.spent.get(space, Spending()) + spending
+    def _put(self, batch: _Batch, careful: bool) -> None:
+        if careful and batch.spent and batch.answers:
+            # It may fit where the answers do not, and must not be forgotten.
+            self._store.write([], [], batch.spent, self._limit)
+            batch.spent = {}
+        answers, touched = list(batch.answers.values()), list(batch.touched)
+        self._store.write(answers, touched, batch.spent, self._limit)
+
+    def _put_back(self, batch: _Batch, error: StoreError) -> None:
+        if not self.trouble:
+            logger.warning("answers of sub-models are not kept on the disk: %s", error)
+        self.trouble = str(error)
+        newer, self._next = self._next, _Batch()
+        for part in (batch, newer):
+            for answer in part.answers.values():
+                self._next.keep(answer)
+            for space, spending in part.spent.items():
+                self._next.spend(space, spending)
+        newer.over()
+        self._bound()
+        if not self._closed:
+            wait = min(RETRY_S * 2**self._failures, MAX_RETRY_S)
+            self._failures = min(self._failures + 1, 10)
+            self._retry = asyncio.get_running_loop().call_later(wait, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        if not self._next.empty:
+            self._begin()
+
+    def _bound(self) -> None:
+        batch = self._next
+        while batch.size > MAX_WAITING and len(batch.answers) > 1:
+            batch.give_up(next(iter(batch.answers)))
+            if not self._given_up:
+                logger.warning("answers of sub-models are lost: too many wait for the disk")
+            self._given_up = True

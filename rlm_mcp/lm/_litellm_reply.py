@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from ._reply import ProviderReply, check_text, text_of
+from ._reply import ProviderReply, check_text, count_of, text_of
 from ._trouble import Trouble, trouble_from_status, without_prefix
 from ._types import Usage
 
@@ -65,12 +66,13 @@ def read_response(response: Any, *, priced: bool) -> ProviderReply:
         content = text_of(choice.message.content)
         finish, refusal = choice.finish_reason, getattr(choice.message, "refusal", None)
         usage = getattr(response, "usage", None)
-        asked = int(getattr(usage, "prompt_tokens", 0) or 0)
-        answered = int(getattr(usage, "completion_tokens", 0) or 0)
+        asked = count_of(getattr(usage, "prompt_tokens", 0))
+        answered = count_of(getattr(usage, "completion_tokens", 0))
         cost = response._hidden_params.get("response_cost")
     except (AttributeError, IndexError, TypeError, ValueError):
         raise Trouble("failed", "the reply is not a chat completion", True) from None
-    usd = float(cost) if priced and isinstance(cost, int | float) else None
+    known = priced and isinstance(cost, int | float) and 0 <= cost < math.inf
+    usd = float(cost) if known else None
     try:
         text = check_text(content, finish, refusal)
     except Trouble as trouble:

@@ -8,6 +8,9 @@ from typing import Any
 from ._trouble import Trouble
 from ._types import Usage
 
+_MAX_TOKENS = 1 << 40
+"""Of one call; no model reads or writes as many, and sums of them are still kept exactly."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderReply:
@@ -24,6 +27,18 @@ class ProviderReply:
     def usage(self) -> Usage:
         """What it used, beside the call itself."""
         return Usage(0, 0, self.input_tokens, self.output_tokens, self.usd)
+
+
+def count_of(value: Any) -> int:
+    """The tokens that a provider counts: neither less than none nor more than can be kept.
+
+    Raises:
+        ValueError, TypeError: it is no number.
+    """
+    try:
+        return min(max(int(value or 0), 0), _MAX_TOKENS)
+    except OverflowError:  # JSON can name infinity
+        return _MAX_TOKENS
 
 
 def text_of(content: Any) -> str | None:

@@ -40,8 +40,9 @@ class Lookup:
         return self._known.get(key)
 
     def forget(self, key: str) -> None:
-        """Say no more that an answer is not there: it was kept since."""
+        """Say no more what was found: another answer was kept since."""
         self._absent.discard(key)
+        self._known.pop(key, None)
 
 
 class Together:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ._reply import ProviderReply, check_text, text_of
+from ._reply import ProviderReply, check_text, count_of, text_of
 from ._trouble import Trouble, trouble_from_status
 from ._types import Usage
 
@@ -131,9 +131,9 @@ def _read_reply(raw: bytes) -> ProviderReply:
         usage = body.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
         counts = [
-            int(usage.get("prompt_tokens") or 0),
-            int(usage.get("completion_tokens") or 0),
-            int(details.get("cached_tokens") or 0),
+            count_of(usage.get("prompt_tokens")),
+            count_of(usage.get("completion_tokens")),
+            count_of(details.get("cached_tokens")),
         ]
         refusal = message.get("refusal")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):

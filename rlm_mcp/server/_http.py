@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import ipaddress
@@ -21,7 +22,7 @@ from ..settings import Settings
 from ._serve import make_server, only_ours
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PATH = "/mcp"
 """Where the SDK answers."""
@@ -115,26 +116,49 @@ class _Guarded:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._expected = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        sent = dict(scope["headers"]).get(b"authorization", b"")
-        if hmac.compare_digest(sent, self._expected):
-            await self._app(scope, receive, send)
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = b"".join(sent[:1]).partition(b" ")
+        right = hmac.compare_digest(token.strip(), self._expected)
+        # With two of them, a proxy before this may have looked at the other.
+        if len(sent) == 1 and scheme.lower() == b"bearer" and right:
+            await self._answer(scope, receive, send)
         else:
-            await _refuse(send)
+            await _say(send, 401, _NO_TOKEN, (b"www-authenticate", b"Bearer"))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:
+            # uvicorn ends what is under way when it is told to end, and logs that as a fault.
+            if begun:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _say(send, 503, _ENDING)
 
 
-async def _refuse(send: Send) -> None:
-    text = b"send the header `Authorization: Bearer TOKEN`; the server says where its token is\n"
+_NO_TOKEN = b"send the header `Authorization: Bearer TOKEN`; the server says where its token is\n"
+_ENDING = b"the server was ended; what code had not come to an end is lost, commits are kept\n"
+
+
+async def _say(send: Send, status: int, text: bytes, *more: tuple[bytes, bytes]) -> None:
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(text)),
-        (b"www-authenticate", b"Bearer"),
+        *more,
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
 
 

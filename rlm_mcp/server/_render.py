@@ -122,10 +122,10 @@ def usage_text(usage: Usage) -> str:
 
 
 def left_text(left: Budget | None, trouble: str) -> str:
-    """What is left of budgets, if there are any, and why answers are not kept, to be appended."""
+    """What is left of budgets, if there are any, and why answers wait, to be appended."""
     parts = left.words if left is not None else []
     text = f", left of the budget: {', '.join(parts)}" if parts else ""
-    return f"{text}; answers are not kept for next time: {clean(trouble)}" if trouble else text
+    return f"{text}; answers are not on the disk yet: {clean(trouble)}" if trouble else text
 
 
 def spending_text(spent: Spending, budget: Budget) -> str:

@@ -92,10 +92,12 @@ class Answers:
 
     Args:
         database: that they are rows of.
+        reading: the same, over a connection that nothing else uses.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reading: Database) -> None:
         self._database = database
+        self._reading = reading
         self._size: int | None = None
 
     def find(self, keys: Iterable[str]) -> dict[str, KeptAnswer]:
@@ -107,7 +109,7 @@ class Answers:
         found = {}
         for some in _parts(keys):
             marks = ", ".join("?" * len(some))
-            for row in self._database.rows(
+            for row in self._reading.rows(
                 f"SELECT key, model, answer, used FROM answers WHERE key IN ({marks})",
                 *some,
             ):

@@ -54,7 +54,9 @@ class Store:
         self._path = home / "store.sqlite"
         self._pages = home / "pages"
         self._database = Database(self._path, sync=sync)
-        self.answers = Answers(self._database)
+        # Known answers are looked up while a write waits for another process.
+        self._reading = Database(self._path, sync=sync)
+        self.answers = Answers(self._database, self._reading)
         self.views = ViewRows(self._database)
         """Which files views stand for."""
         self._spaces = SpaceRows(self._database)
@@ -253,4 +255,5 @@ class Store:
     def close(self) -> None:
         """Release every space and close the database; may be called twice."""
         self._writers.close()
+        self._reading.close()
         self._database.close()

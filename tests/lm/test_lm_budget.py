@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import anyio
 import pytest
 
@@ -20,6 +23,7 @@ from rlm_mcp.lm import (
     Usage,
     ask_all,
 )
+from rlm_mcp.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +57,16 @@ class Held:
         return Usage(1, 0, 30, request.max_tokens or 1000, 0.02)
 
     async def aclose(self) -> None: ...
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def questions(count: int, **fields: int) -> list[Request]:
@@ -220,3 +234,47 @@ async def test_a_budget_of_seconds_ends_a_call_that_is_under_way() -> None:
         assert caught.value.kind == "budget"
     assert source.asked == 1
     assert source.in_flight == 0
+
+
+async def test_the_seconds_of_a_call_that_ended_are_gone_for_those_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    for module in ("_account", "_call_seconds"):
+        monkeypatch.setattr(f"rlm_mcp.lm.{module}.time", clock)
+    first, second = Held(), Held()
+    account = Account("space main", Budget(seconds=1000), adds_up=True)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(Budgeted(first, account).ask, questions(1)[0])
+            waiting = asyncio.create_task(Budgeted(second, account).ask(*questions(1)))
+            while not (first.asked and second.asked):
+                await anyio.lowlevel.checkpoint()
+            # Both have taken nearly half; when one ends, hundredths of a second are left.
+            clock.now = 499.99
+            first.go.set()
+        with pytest.raises(SubLLMError, match="have taken their 1000 s"):
+            clock.now = 500.02
+            await waiting
+    assert (await account.spent()).seconds == pytest.approx(1000, abs=0.1)
+
+
+@pytest.mark.parametrize(("counted", "kept"), [(-1000, 0), (10**30, 1 << 40)])
+async def test_what_a_provider_counts_can_neither_give_back_nor_break_a_budget(
+    server: LocalOpenAIServer,
+    model: LiteLLMModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int,
+    kept: int,
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._openai_server._tokens", lambda text: counted)
+    account = Account("space main")
+    answer = await Budgeted(model, account).ask(Request(Prompt("x"), model=PRICED))
+    assert (answer.input_tokens, answer.output_tokens) == (kept, kept)
+    assert answer.usd is None or answer.usd >= 0
+    spent = await account.spent()
+    assert (spent.calls, spent.input_tokens) == (1, kept)
+    store = Store(tmp_path)
+    store.answers.write([], [], {"nobody": spent}, 0)  # does not raise
+    store.close()

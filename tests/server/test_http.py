@@ -12,10 +12,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
+import anyio
 import httpx2
 import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
 
 from rlm_mcp.settings import Settings
 
@@ -91,6 +93,17 @@ async def test_without_the_token_nothing_is_answered(settings: Settings) -> None
                 assert reply.status_code == 401
                 assert reply.headers["www-authenticate"] == "Bearer"
                 assert "Authorization: Bearer TOKEN" in reply.text
+            # Of two, another program on the way may have looked at the other.
+            right, wrong = ("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer no")
+            for both in ([right, wrong], [wrong, right], [right, right]):
+                reply = await http.post(served.url, json={"jsonrpc": "2.0"}, headers=both)
+                assert reply.status_code == 401
+            reply = await http.post(f"{served.url}?token={TOKEN}", json={"jsonrpc": "2.0"})
+            assert reply.status_code == 401
+            # The name of the scheme is written in any case.
+            lower = {"Authorization": f"bearer {TOKEN}"}
+            reply = await http.post(served.url, json={"jsonrpc": "2.0"}, headers=lower)
+            assert reply.status_code != 401
             # A page in a browser, which a name that was bound anew leads here.
             headers = {"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}
             reply = await http.post(served.url, json={"jsonrpc": "2.0"}, headers=headers)
@@ -120,6 +133,34 @@ async def test_it_ends_with_its_spaces_closed_when_it_is_told_to(settings: Setti
             await run(agent, "kept = 'still here'")
             served.process.send_signal(signal.SIGTERM)
             assert served.process.wait(30) == 0
+    with serving(settings) as again:
+        async with client(again) as agent:
+            assert "still here" in await run(agent, "kept")
+
+
+async def test_told_to_end_while_code_runs_it_says_so_and_keeps_what_was_committed(
+    settings: Settings,
+) -> None:
+    with serving(settings) as served:
+        async with client(served) as agent:
+            await run(agent, "kept = 'still here'")
+            begun = anyio.Event()
+
+            async def told(progress: float, total: float | None, message: str | None) -> None:
+                begun.set()
+
+            async def loop() -> None:
+                code = "kept = 'lost'\nwhile True: pass"
+                with pytest.raises(MCPError):
+                    await agent.call_tool("exec_code", {"code": code}, progress_callback=told)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(loop)
+                await begun.wait()
+                served.process.send_signal(signal.SIGTERM)
+        assert await anyio.to_thread.run_sync(served.process.wait, 30) == 0
+        assert served.process.stderr is not None
+        assert "Traceback" not in served.process.stderr.read()
     with serving(settings) as again:
         async with client(again) as agent:
             assert "still here" in await run(agent, "kept")

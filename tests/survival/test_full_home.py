@@ -73,13 +73,15 @@ async def test_answers_reach_the_code_and_are_counted_though_nothing_can_be_writ
         disk.fill()
         reply = await agent.run(ask)
         assert "=> 20" in reply
-        assert "left of the budget: 24 calls; answers are not kept for next time: the disk" in reply
+        assert "left of the budget: 24 calls; answers are not on the disk yet: the disk" in reply
         asked = await agent.call("sub_llm", prompt="one", into="one")
         assert not asked.failed and "RLM_MCP_HOME is full" in asked.text
-        # Not kept, so it is asked again, and the budget still knows of all.
-        reply = await agent.run(ask)
-        assert "left of the budget: 3 calls" in reply
-        assert "has made 45 of 45" in await agent.fails("exec_code", code=f"x = 2; {ask}")
+        # What cannot be written is known all the same, and the budget knows of all.
+        assert "left of the budget: 23 calls" in await agent.run(ask)
+        other = ask.replace("range(20)", "range(100, 123)")
+        assert "left of the budget: 0 calls" in await agent.run(other)
+        other = other.replace("100", "99")
+        assert "has made 45 of 45" in await agent.fails("exec_code", code=f"x = 2; {other}")
         with pytest.raises(StoreError, match="full"):
             Store(disk.home / "other")
         disk.make_room()
@@ -88,6 +90,7 @@ async def test_answers_reach_the_code_and_are_counted_though_nothing_can_be_writ
         assert "spent: 45 sub-LLM calls" in info
     async with connect(model, home=disk.home, max_calls=45) as agent:
         assert "=> (2, 24000)" in await agent.run("x, len(sub_llm('before'))")
+        assert "=> 20" in await agent.run(ask)  # written when there was room again
         assert "has made 45 of 45" in await agent.fails("exec_code", code="sub_llm('more')")
     disk.fill()
     with pytest.RaisesGroup(StoreError, allow_unwrapped=True, flatten_subgroups=True) as caught:

@@ -1,0 +1,201 @@
+"""What was paid for, where the store cannot be written: kept meanwhile, and written when it can."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+import pytest
+
+from rlm_mcp.errors import StoreError, SubLLMError
+from rlm_mcp.lm import Budget, Calls, Prompt, Request, ScriptedModel, ask_all
+from rlm_mcp.store import Answers, KeptAnswer, Spending, Store
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+
+
+def upper(request: Request) -> str:
+    return request.prompt.text.upper()
+
+
+class Disk(Answers):
+    """The answers of a store whose disk is full when a test says so.
+
+    Args:
+        answers: of the store.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self.room = True
+        self.room_for_spending = False
+        self.tries = 0
+
+    def find(self, keys: object) -> dict[str, KeptAnswer]:
+        return self._answers.find(keys)  # type: ignore[arg-type]
+
+    def spent(self, space: str) -> Spending:
+        return self._answers.spent(space)
+
+    def write(
+        self,
+        answers: Sequence[KeptAnswer],
+        touched: Sequence[str],
+        spent: Mapping[str, Spending],
+        limit: int,
+    ) -> None:
+        self.tries += 1
+        if not self.room and (answers or not self.room_for_spending):
+            raise StoreError("the disk is full")
+        self._answers.write(answers, touched, spent, limit)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path)
+    with sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None) as connection:
+        # What spends has to be there.
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("INSERT INTO spaces (handle, created, used, head) VALUES ('s', 0, 0, 1)")
+    connection.close()
+    yield store
+    store.close()
+
+
+def asking(text: str) -> Request:
+    return Request(Prompt(text))
+
+
+async def test_answers_that_come_while_the_disk_is_full_are_known_and_written_later(
+    store: Store,
+) -> None:
+    disk, source = Disk(store.answers), ScriptedModel(upper)
+    calls = Calls(source, "m", disk)
+    account = calls.open_account("s", Budget())
+    model = calls.model(account)
+    disk.room = False
+    await ask_all(model, [asking(letter) for letter in "abc"], concurrency=3)
+    assert "full" in calls.trouble
+    again = await ask_all(model, [asking(letter) for letter in "cab"], concurrency=2)
+    alone = await model.ask(asking("a"))
+    assert [getattr(found, "cached", None) for found in (*again, alone)] == [True] * 4
+    assert (await model.ask(Request(Prompt("a"), fresh=True))).text == "A"
+    assert len(source.requests) == 4
+    disk.room = True
+    await calls.aclose()
+    assert calls.trouble == ""
+    later = Calls(ScriptedModel([]), "m", store.answers)
+    found = await ask_all(
+        later.model(later.open_account("s", Budget())), [asking("a"), asking("c")], concurrency=2
+    )
+    assert [getattr(answer, "text", None) for answer in found] == ["A", "C"]
+    assert store.answers.spent("s").calls == 4
+    await later.aclose()
+
+
+async def test_they_are_written_as_soon_as_there_is_room_though_nothing_more_is_asked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._journal.RETRY_S", 0.001)
+    disk = Disk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    disk.room = False
+    await calls.model(calls.open_account("s", Budget())).ask(asking("a"))
+    assert calls.trouble
+    disk.room = True
+    with anyio.fail_after(30):
+        while calls.trouble:
+            await anyio.lowlevel.checkpoint()
+    assert store.answers.size() > 0
+    await calls.aclose()
+
+
+async def test_while_the_disk_is_full_not_every_answer_makes_another_try(store: Store) -> None:
+    disk = Disk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    model = calls.model(calls.open_account("s", Budget()))
+    disk.room = False
+    await model.ask(asking("first"))
+    tries = disk.tries
+    await ask_all(model, [asking(str(number)) for number in range(200)], concurrency=1)
+    assert disk.tries - tries < 20  # there is one every few seconds
+    disk.room = True
+    await calls.aclose()
+    assert store.answers.spent("s").calls == 201
+
+
+async def test_what_was_spent_is_written_where_the_answers_do_not_fit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._journal.CLOSE_S", 0.0)
+    disk = Disk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    model = calls.model(calls.open_account("s", Budget()))
+    disk.room = False
+    await ask_all(model, [asking(letter) for letter in "abc"], concurrency=3)
+    disk.room_for_spending = True
+    await calls.aclose()
+    assert store.answers.spent("s").calls == 3
+
+
+async def test_a_budget_knows_of_what_could_not_be_written(store: Store) -> None:
+    disk = Disk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    disk.room = False
+    first = calls.open_account("s", Budget(calls=3))
+    await ask_all(calls.model(first), [asking("a"), asking("b")], concurrency=2)
+    await first.end()
+    # The space is opened again.
+    account = calls.open_account("s", Budget(calls=3))
+    assert (await account.spent()).calls == 2
+    await calls.model(account).ask(asking("c"))
+    with pytest.raises(SubLLMError, match="has made 3 of 3"):
+        await calls.model(account).ask(asking("d"))
+    disk.room = True
+    await calls.aclose()
+    assert store.answers.spent("s").calls == 3
+
+
+async def test_the_oldest_of_too_many_that_wait_are_given_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._journal.MAX_WAITING", 20_000)
+    disk, source = Disk(store.answers), ScriptedModel(lambda request: request.prompt.text * 1000)
+    calls = Calls(source, "m", disk)
+    model = calls.model(calls.open_account("s", Budget()))
+    disk.room = False
+    for number in range(100, 150):
+        await model.ask(asking(str(number)))
+    assert (await model.ask(asking("149"))).cached
+    assert not (await model.ask(asking("100"))).cached
+    assert caplog.text.count("too many wait") == 1
+    disk.room = True
+    await calls.aclose()
+    assert 0 < store.answers.size() < 25_000
+
+
+async def test_a_store_that_another_process_holds_costs_no_answer_twice(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._journal.PATIENCE_S", 0.01)
+    source = ScriptedModel(upper)
+    calls = Calls(source, "m", store.answers)
+    model = calls.model(calls.open_account("s", Budget()))
+    await model.ask(asking("before"))
+    other = sqlite3.connect(tmp_path / "store.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with anyio.fail_after(20):
+            assert (await model.ask(asking("a"))).text == "A"
+            # What is there can be read while nothing can be written.
+            again = await ask_all(model, [asking("before"), asking("a")], concurrency=2)
+            assert [getattr(found, "cached", None) for found in again] == [True, True]
+            assert not (await model.ask(asking("b"))).cached
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    await calls.aclose()
+    assert len(source.requests) == 3
+    assert store.answers.spent("s").calls == 3
