@@ -105,6 +105,12 @@ class Agent:
         assert not reply.failed, reply.text
         return reply.text
 
+    async def load(self, source: str, /, **arguments: Any) -> str:
+        """Load a source that must load into the variable `v`; returns the reply."""
+        reply = await self.call("load_variable", name="v", source=source, **arguments)
+        assert not reply.failed, reply.text
+        return reply.text
+
     async def fails(self, tool: str, /, **arguments: Any) -> str:
         """Call a tool in a way that must fail; returns the error."""
         reply = await self.call(tool, **arguments)

@@ -30,6 +30,7 @@ from ..lm import (
     unasked_of,
 )
 from ..loaders import Roots
+from ..quantities import counted, size_text
 from ..sandbox import PAGE, Cache, Guest, Layout, LostError, Run, State, WorkerDiedError
 from ..sandbox._process import WorkerProcess
 from ..settings import Settings, config_file, load_settings
@@ -212,7 +213,9 @@ def _home(home: Path) -> Finding:
     except (RlmError, OSError) as error:
         mend = f"restore {home} from a backup, or move it away"
         return Finding("home", "problem", str(error), mend)
-    return Finding("home", "ok", f"{home} can be written, {count} spaces, {disk >> 20} MB")
+    return Finding(
+        "home", "ok", f"{home} can be written, {counted(count, 'space')}, {size_text(disk)}"
+    )
 
 
 def _unwritable(folder: Path) -> str:

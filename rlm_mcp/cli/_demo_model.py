@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..quantities import counted
+
 _HEAD = re.compile(r"^# (?P<path>\S+):(?P<line>\d+) (?P<function>\S+)$", re.MULTILINE)
 _SILENT = re.compile(
     r"^(?P<indent>[ \t]*)except\s*:[^\n]*\n\s*(?P<does>(?:pass|continue|return)\b[^\n]*)",
@@ -30,7 +32,7 @@ def _verdict(function: str, source: str, silent: re.Match[str]) -> str:
     guarded = _try_body(source[: silent.start()].splitlines(), silent["indent"])
     what = f"`{guarded[0]}`" if guarded else "its `try` block"
     rest = len(guarded) - 1
-    more = f" and {rest} more line{'s' if rest > 1 else ''}" if rest > 0 else ""
+    more = f" and {counted(rest, 'more line')}" if rest > 0 else ""
     return (
         f"{function} hides every error of {what}{more}, KeyboardInterrupt included; nobody "
         f"notices, as all it does then is `{silent['does'].strip()}`."

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..quantities import counted
 from ._options import settings_options
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
@@ -26,6 +27,6 @@ def command(**flags: Any) -> None:
         if found.mend:
             click.echo(f"{'':8}{'':15} -> {found.mend}")
     if problems:
-        click.echo(f"\n{problems} problem{'s' if problems != 1 else ''} found.")
+        click.echo(f"\n{counted(problems, 'problem')} found.")
         sys.exit(1)
     click.echo("\nAll is well.")

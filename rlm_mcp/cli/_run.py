@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BadRequestError
+from ..quantities import counted, price_text
 from ._options import cache_option, home_option, sub_model_option
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ INTERRUPTED = 130
 )
 @click.option("--root-model", help="Model that works on the question (RLM_MCP_ROOT_MODEL).")
 @sub_model_option
-@click.option("--max-iterations", type=int, default=20, show_default=True, help="Turns of code.")
+@click.option(
+    "--max-iterations", type=int, default=20, show_default=True, help="Replies of the root model."
+)
 @click.option(
     "--max-llm-calls", type=int, default=50, show_default=True, help="Calls of models in all."
 )
@@ -207,8 +210,8 @@ def _conclude(console: Console, answered: Answered) -> None:
     elif not result.answered:
         cause = f": {result.error}" if result.error else ""
         console.print(f"No answer: {result.why}{cause}", markup=False)
-    turns = f"{result.iterations} iteration{'s' if result.iterations != 1 else ''}"
-    console.print(f"{turns}, {result.seconds:.1f} s, {usage_text(result.usage)}", markup=False)
+    done = counted(result.iterations, "iteration")
+    console.print(f"{done}, {result.seconds:.1f} s, {usage_text(result.usage)}", markup=False)
     if answered.kept:
         names = ", ".join(answered.kept)
         console.print(f"Kept: {names} (rlm-mcp spaces info NAME shows one)", markup=False)
@@ -240,10 +243,8 @@ class _Shown:
         from rich.markup import escape
 
         usage = step.usage
-        usd = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
-        spent = (
-            f"{usage.calls} LLM calls, {usage.input_tokens + usage.output_tokens:,} tokens, {usd}"
-        )
+        calls, tokens = counted(usage.calls, "LLM call"), usage.input_tokens + usage.output_tokens
+        spent = f"{calls}, {tokens:,} tokens, {price_text(usage.usd)}"
         place = f"{step.iteration}/{step.iterations}"
         if step.doing == "running":
             self._console.print(f"{place:>7}  {step.line[:80]}  [{spent}]", markup=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..quantities import size_text
 from ._options import cache_option, home_option
 
 
@@ -29,12 +30,8 @@ def command(force: bool, **flags: Any) -> None:
     made = prepare_shown(cache, Console(highlight=False, soft_wrap=True), force=force)
     took = f", made in {time.monotonic() - begin:.0f} s" if made else ""
     click.echo(f"The sandbox is ready{took}.")
-    click.echo(f"  compiled  {cache.compiled}  ({_size(cache.compiled.stat().st_size)})")
-    click.echo(f"  image     {cache.image}  ({_size(cache.image.stat().st_blocks * 512)})")
+    click.echo(f"  compiled  {cache.compiled}  ({size_text(cache.compiled.stat().st_size)})")
+    click.echo(f"  image     {cache.image}  ({size_text(cache.image.stat().st_blocks * 512)})")
     click.echo(f"  spaces    {settings.home}")
     if not made:
         click.echo("Nothing had to be done; --force makes it again.")
-
-
-def _size(size: int) -> str:
-    return f"{size / (1 << 20):,.0f} MB"

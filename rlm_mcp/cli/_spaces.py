@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..quantities import ago_text, counted, size_text
 from ._options import home_option
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def list_spaces(settings: Settings) -> None:
     table: list[tuple[str, ...]] = [("SPACE", "EXECUTIONS", "MEMORY", "USED", "MADE FROM")]
     for row in rows:
         origin = f"fork of {row.origin}" if row.origin else "new"
-        memory = _size(row.head.size)
-        table.append((row.handle, str(row.head.execution), memory, _ago(row.used), origin))
+        memory = size_text(row.head.size)
+        table.append((row.handle, str(row.head.execution), memory, ago_text(row.used), origin))
     _print_table(table)
     disk, _ = store.usage()
-    count = f"{len(rows)} space{'s' if len(rows) != 1 else ''}"
-    click.echo(f"{count}, {_size(disk)} on disk in {settings.home}")
+    count = counted(len(rows), "space")
+    click.echo(f"{count}, {size_text(disk)} on disk in {settings.home}")
     store.close()
 
 
@@ -75,8 +76,8 @@ def info(settings: Settings, name: str) -> None:
     head = row.head
     click.echo(f"space      {row.handle}" + (f"  (fork of {row.origin})" if row.origin else ""))
     click.echo(f"made       {_moment(row.created)}")
-    click.echo(f"used       {_moment(row.used)} ({_ago(row.used)})")
-    click.echo(f"memory     {_size(head.size)}, {head.execution} executions")
+    click.echo(f"used       {_moment(row.used)} ({ago_text(row.used)})")
+    click.echo(f"memory     {size_text(head.size)}, {counted(head.execution, 'execution')}")
     for label, number in store.checkpoints(name).items():
         click.echo(f"checkpoint {label} = commit {number}")
     click.echo()
@@ -84,7 +85,7 @@ def info(settings: Settings, name: str) -> None:
     for commit in store.history(name):
         label = " ".join(commit.label.split())[:70]
         label = "".join(c if c.isprintable() else "?" for c in label)
-        execution, size = str(commit.execution), _size(commit.pages * 4096)
+        execution, size = str(commit.execution), size_text(commit.pages * 4096)
         table.append((str(commit.id), _moment(commit.created), size, execution, label))
     _print_table(table)
     store.close()
@@ -125,14 +126,15 @@ def delete(settings: Settings, name: str, yes: bool) -> None:
     """Delete the space NAME for good, with its history."""
     store, row = _required(settings, name)
     if not yes and sys.stdin.isatty():
-        used = _ago(row.used)
+        used = ago_text(row.used)
         click.confirm(
-            f"Delete space {name} ({row.head.execution} executions, used {used})?", abort=True
+            f"Delete space {name} ({counted(row.head.execution, 'execution')}, used {used})?",
+            abort=True,
         )
     store.delete(name)
     limits = settings.limits
     tidied = store.tidy(entries=limits.history, size=limits.history_mb << 20)
-    click.echo(f"Deleted space {name}; {_size(tidied.bytes)} freed.")
+    click.echo(f"Deleted space {name}; {size_text(tidied.bytes)} freed.")
     store.close()
 
 
@@ -163,15 +165,3 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _size(size: int) -> str:
-    return f"{size / 1024:,.0f} KB" if size < 1 << 20 else f"{size / (1 << 20):,.0f} MB"
-
-
-def _ago(moment: float) -> str:
-    seconds = max(0.0, time.time() - moment)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"

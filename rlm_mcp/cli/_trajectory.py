@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..errors import SourceError
+from ..quantities import counted, seconds_text
 from ..store import SpanRow, Store
 from ..trajectory import Node, export_line, read_trees, spans_of
 
@@ -48,7 +49,7 @@ def print_trees(store: Store, space: str, limit: int, *, full: bool) -> None:
     if not tops:
         click.echo(f"Nothing is recorded of space {space} (RLM_MCP_RECORD says what is).")
         return
-    shown = f"the last {limit} of {total:,} calls" if total > limit else _count(total, "call")
+    shown = f"the last {limit} of {total:,} calls" if total > limit else counted(total, "call")
     row = store.space(space)
     origin = f", fork of {_printable(row.origin)}" if row is not None and row.origin else ""
     root = Tree(Text(f"space {space}: {shown}{origin}", style="bold"), guide_style="dim")
@@ -102,13 +103,13 @@ def _line(node: Node) -> Text:
     line = Text(f"{moment} ", style="dim")
     line.append(f"{_one_line(name)} ", style="bold")
     line.append(span.status, style=_STYLES.get(span.status, "red"))
-    parts = [_took(span.seconds)] if span.seconds is not None else []
+    parts = [seconds_text(span.seconds)] if span.seconds is not None else []
     if span.kind == "sub_llm":
         parts.append(str(detail.get("model", "")))
         parts.append("cached" if detail.get("cached") else "")
         parts.append(str(detail.get("error_kind", "")))
     if detail.get("calls") or detail.get("cached_calls"):
-        parts.append(_count(detail.get("calls", 0), "call"))
+        parts.append(counted(detail.get("calls", 0), "call"))
         cached, failed = detail.get("cached_calls"), detail.get("failed_calls")
         parts.append(f"{cached:,} cached" if cached else "")
         parts.append(f"{failed:,} failed" if failed else "")
@@ -185,14 +186,6 @@ def _short(number: int) -> str:
     return str(number)
 
 
-def _took(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:,.1f} s"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number:,} {name}{'s' if number != 1 else ''}"
-
-
 def _one_line(text: str) -> str:
     line = next((line.strip() for line in text.splitlines() if line.strip()), "")
     return _printable(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 3] + "...")
@@ -229,7 +222,7 @@ def write_lines(store: Store, space: str, out: str | None) -> None:
             raise SourceError(f"{out} exists already; name another file") from None
         except OSError as error:
             raise SourceError(f"{out} cannot be written ({error.strerror})") from error
-    click.echo(f"{_count(count, 'span')} of space {space} in {out}")
+    click.echo(f"{counted(count, 'span')} of space {space} in {out}")
 
 
 def _write(lines: Iterable[str], file: TextIO) -> int:

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ..store import Spending
 from ._budget import KINDS, NO_BUDGET, Budget
 from ._call_seconds import CallSeconds

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._choose import AGENT, HOW_TO_SET
 from ._questions import ASKED
 from ._types import Answer, Request, Usage

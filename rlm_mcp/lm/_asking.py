@@ -10,8 +10,7 @@ from typing import Protocol
 
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._meter import METER
 from ._pauses import Pauses
 from ._reply import ProviderReply

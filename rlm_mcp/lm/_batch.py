@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._model import SubModel
 from ._slot import SLOT, Slot
 from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 0.2
 
@@ -101,7 +100,7 @@ async def ask_one(model: SubModel, request: Request) -> Answer | SubLLMError:
         return error
     except Exception as error:
         # A fault of ours in one call must not lose the answers that are already paid for.
-        logger.exception("a sub-model raised something other than SubLLMError")
+        _log.exception("a sub-model raised something other than SubLLMError")
         name = type(error).__name__
         return SubLLMError(f"the call failed inside rlm-mcp ({name}); see its log", kind="failed")
 
@@ -120,6 +119,6 @@ async def tell(on_progress: OnProgress | None, progress: BatchProgress) -> bool:
     try:
         await on_progress(progress)
     except Exception:
-        logger.debug("the progress of a batch could not be told", exc_info=True)
+        _log.debug("the progress of a batch could not be told", exc_info=True)
         return False
     return True

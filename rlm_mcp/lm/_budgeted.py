@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import anyio
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._account import Account
 from ._budget import KINDS, NO_BUDGET, Budget
 from ._meter import METER

@@ -13,14 +13,13 @@ from weakref import WeakSet
 
 from anyio import to_thread
 
-from rlm_mcp.errors import StoreError, SubLLMError
-
+from ..errors import StoreError, SubLLMError
 from ..store import Answers, KeptAnswer
 from ._journal import Journal
 from ._together import Lookup
 from ._types import Answer, Request
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TOUCH_AFTER_S = 600.0
 """Only after this is it noted again that an answer was of use, so that a map that is repeated
@@ -133,7 +132,7 @@ class AnswerCache:
         except StoreError as error:
             # Then everything is asked: dearer than knowing, and better than failing.
             if not self._failed:
-                logger.warning("known answers of sub-models cannot be read: %s", error)
+                _log.warning("known answers of sub-models cannot be read: %s", error)
             self._failed = True
             return {}
         found = {}
@@ -167,7 +166,7 @@ def _unpacked(row: KeptAnswer) -> Answer | None:
         fields: list[Any] = json.loads(row.answer)
         text, data, read, written, usd, truncated = fields
     except (ValueError, TypeError, RecursionError):
-        logger.warning("a known answer is damaged and will be asked for again")
+        _log.warning("a known answer is damaged and will be asked for again")
         return None
     if not isinstance(text, str):
         return None

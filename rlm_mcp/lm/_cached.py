@@ -10,8 +10,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._cache import AnswerCache, Flight
 from ._choose import AGENT
 from ._keys import key_of

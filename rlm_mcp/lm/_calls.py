@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rlm_mcp.errors import StoreError, SubLLMError
-
+from ..errors import StoreError, SubLLMError
 from ..store import Answers, Spending
 from ._account import Account
 from ._bounded import IN_FLIGHT, Bounded

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Never
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._command_agent import PREFIX, CommandAgent
 from ._litellm import LiteLLMModel
 from ._model import SubModel

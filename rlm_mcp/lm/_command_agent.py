@@ -14,8 +14,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._asking import Asking
 from ._command_lines import COMMAND_LINES
 from ._messages import transcript_of

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import anyio
 from anyio import to_thread
 
-from rlm_mcp.errors import StoreError, SubLLMError
-
+from ..errors import StoreError, SubLLMError
 from ..store import Answers, KeptAnswer
 from ._batch import ask_one, usage_of
 from ._embeddings import Embedded, Spent, identity_of
@@ -21,7 +20,7 @@ from ._keys import address_of
 from ._model import SubModel
 from ._vectors import MAX_DIMENSIONS, Vectors, ask_for
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _VERSION = "vectors 1"
 """Of the way to name texts and to keep vectors; another one finds nothing of before."""
@@ -108,7 +107,7 @@ class KnownEmbeddings:
             rows = await to_thread.run_sync(self._store.find, wanted) | rows
         except StoreError as error:
             # Then all others are asked for: dearer than knowing, and better than failing.
-            logger.warning("known vectors cannot be read: %s", error)
+            _log.warning("known vectors cannot be read: %s", error)
         return {
             key: row.answer for key, row in rows.items() if 0 < len(row.answer) <= MAX_DIMENSIONS
         }

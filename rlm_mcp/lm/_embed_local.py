@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ..helpers._process import start_helper
 from ._embeddings import LOCAL, Embedded, Spent, identity_of
 from ._model import SubModel

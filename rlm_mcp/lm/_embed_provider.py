@@ -9,8 +9,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._asking import Asking
 from ._litellm import close_litellm, import_litellm
 from ._litellm_reply import trouble_of

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Never, Protocol
 from urllib.parse import urlsplit
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._keys import address_of
 from ._model import SubModel
 from ._types import Usage

@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from rlm_mcp.errors import BadRequestError, SubLLMError
-
+from ..errors import BadRequestError, SubLLMError
 from ._batch import OnProgress, ask_all
 from ._model import SubModel
 from ._schema import MAX_SCHEMA_CHARS, UnusableSchemaError, check_schema

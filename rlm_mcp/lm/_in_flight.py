@@ -16,8 +16,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from pydantic import Field
 
-from rlm_mcp.errors import BadRequestError, SubLLMError
-
+from ..errors import BadRequestError, SubLLMError
 from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
 from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
 from ._model import SubModel

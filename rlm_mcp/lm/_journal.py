@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 
 from anyio import to_thread
 
-from rlm_mcp.errors import StoreError
-
+from ..errors import StoreError
 from ..store import Answers, KeptAnswer, Spending
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
 """How long an answer waits to be written before it is handed on anyway (a guess: a write takes a
@@ -155,7 +154,7 @@ class Journal:
             self._retry.cancel()
             self._retry = None
         if self._next.answers or self._next.spent:
-            logger.warning(
+            _log.warning(
                 "%d answers of sub-models and the spending of %d spaces are lost: %s",
                 len(self._next.answers), len(self._next.spent), self.trouble,
             )  # fmt: skip
@@ -181,7 +180,7 @@ class Journal:
                     return
                 except Exception:
                     # A fault of ours in one value must not keep all that follows from the disk.
-                    logger.exception("what was paid for could not be written")
+                    _log.exception("what was paid for could not be written")
                 else:
                     self.trouble, self._failures, self._given_up = "", 0, False
                 finally:
@@ -198,7 +197,7 @@ class Journal:
 
     def _put_back(self, batch: _Batch, error: StoreError) -> None:
         if not self.trouble:
-            logger.warning("answers of sub-models are not kept on the disk: %s", error)
+            _log.warning("answers of sub-models are not kept on the disk: %s", error)
         self.trouble = str(error)
         newer, self._next = self._next, _Batch()
         for part in (batch, newer):
@@ -223,5 +222,5 @@ class Journal:
         while batch.size > MAX_WAITING and len(batch.answers) > 1:
             batch.give_up(next(iter(batch.answers)))
             if not self._given_up:
-                logger.warning("answers of sub-models are lost: too many wait for the disk")
+                _log.warning("answers of sub-models are lost: too many wait for the disk")
             self._given_up = True

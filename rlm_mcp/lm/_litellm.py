@@ -20,8 +20,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._asking import Asking
 from ._litellm_reply import read_response, trouble_of
 from ._messages import messages_of

@@ -14,8 +14,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from rlm_mcp.errors import BadRequestError, SubLLMError
-
+from ..errors import BadRequestError, SubLLMError
 from ._choose import AGENT
 from ._schema import SchemaMismatchError, UnusableSchemaError, read_data
 from ._types import Answer, Prompt, Request

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._table import ModelInfo, find_in_table
 from ._wire import Endpoint
 

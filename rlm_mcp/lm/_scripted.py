@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._types import Answer, Request, Usage
 
 Scripted = str | SubLLMError

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._model import SubModel
 from ._stage import Stage
 from ._trouble import copied, scrub, secret_values

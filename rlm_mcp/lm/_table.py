@@ -17,7 +17,7 @@ from typing import Any
 
 from anyio import to_thread
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FILE = "model_prices_and_context_window_backup.json"
 _STEP = re.compile(r"(input|output)_cost_per_token_above_(\d+)k_tokens")
@@ -102,7 +102,7 @@ def _read() -> dict[str, tuple[str, ModelInfo]]:
         }
     except (AssertionError, OSError, ValueError, AttributeError):
         # Then windows and prices are unknown, which every user of them knows to say.
-        logger.warning("litellm's table of models cannot be read", exc_info=True)
+        _log.warning("litellm's table of models cannot be read", exc_info=True)
         return {}
 
 

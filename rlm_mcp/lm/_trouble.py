@@ -9,8 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._types import NOTHING, Usage
 
 _MAX_CAUSE_CHARS = 300

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rlm_mcp.errors import SubLLMError
+from ..errors import SubLLMError
 
 JsonSchema = dict[str, Any]
 

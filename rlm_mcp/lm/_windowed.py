@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rlm_mcp.errors import SubLLMError
-
+from ..errors import SubLLMError
 from ._model import SubModel
 from ._stage import Stage
 from ._table import ModelTable

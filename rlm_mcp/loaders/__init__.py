@@ -5,7 +5,7 @@ from ._bundle import Bundle, Entry, Origin, inline, scratch
 from ._command import Command, read_commands, run_command
 from ._convert import convert, converted
 from ._identity import Identity, difference, identify
-from ._open import FORMATS, open_source
+from ._open import FORMATS, Format, open_source
 from ._parse import parse
 from ._pattern import has_magic
 from ._roots import Roots
@@ -18,6 +18,7 @@ __all__ = [
     "Bundle",
     "Command",
     "Entry",
+    "Format",
     "Identity",
     "Origin",
     "Roots",

@@ -19,7 +19,7 @@ _SPECIAL = tuple(
 )  # fmt: skip
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET = (
     "key", "token", "secret", "password", "passwd", "pwd", "credential", "credentials", "auth",
     "authorization", "signature", "sig", "session", "sessionid", "jwt",
@@ -55,7 +55,7 @@ def public_form(source: str) -> str:
     Names and passwords before an `@`, the part after `#`, and the values of parameters that are
     secrets by their name are left out. What cannot be taken apart is left out but for its scheme.
     """
-    scheme = _SCHEME.match(source)
+    scheme = SCHEME.match(source)
     if scheme is None:
         return source
     try:

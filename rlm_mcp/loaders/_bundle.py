@@ -1,17 +1,15 @@
 """What a loader hands to a worker: one descriptor and where each file's bytes lie in it."""
 
-# Names are used relative to descriptors, which Path cannot do.
-# ruff: noqa: PTH108, PTH119
-
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal
 
 from ..errors import BadRequestError, SourceError
+from ..sandbox import scratch_file
 
 Entry = tuple[str, int, int]
 """Name, offset and length of a file in a bundle."""
@@ -105,7 +103,7 @@ class Bundle:
 
 def file_bundle(fd: int, info: os.stat_result, path: str) -> Bundle:
     """A bundle of one open file, whose descriptor it takes over."""
-    name = os.path.basename(path)
+    name = PurePath(path).name
     return Bundle(
         fd,
         [(name, 0, info.st_size)],
@@ -157,13 +155,9 @@ def scratch() -> int:
         SourceError: none can be made.
     """
     try:
-        if hasattr(os, "memfd_create"):
-            return os.memfd_create("rlm-mcp-load", os.MFD_CLOEXEC)
-        fd, path = tempfile.mkstemp(prefix="rlm-mcp-")
+        return scratch_file()
     except OSError as error:
         raise SourceError(f"No room for what is loaded: {error.strerror}.") from None
-    os.unlink(path)
-    return fd
 
 
 def write_all(fd: int, data: memoryview) -> None:

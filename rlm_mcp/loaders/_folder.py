@@ -21,7 +21,7 @@ from ..errors import SourceError
 from ._bundle import Entry, scratch, write_all
 from ._ignore import Rules, ignored, read_rules
 from ._pattern import Pattern, States
-from ._roots import READ_FLAGS
+from ._roots import FOLDER_FLAGS, READ_FLAGS
 
 MAX_FILES = 200_000
 MAX_SEEN = 2_000_000
@@ -37,7 +37,6 @@ _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.
 _EXAMPLES = 3
 _ENDS = {ord(end): repr(end)[1:-1] for end in "\n\r\t"}
 """Names may hold these, and are shown among lines of a reply."""
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _Packer:
                         elif len(levels) >= _MAX_DEPTH:
                             pack.skip("too deep", path)
                         else:
-                            fd = os.open(name, _FOLDER, dir_fd=level.fd)
+                            fd = os.open(name, FOLDER_FLAGS, dir_fd=level.fd)
                             levels.append(self._enter(fd, path + "/", level.rules, states))
                             break
                     except OSError:
@@ -231,7 +230,7 @@ class _Packer:
         fd = os.dup(folder)
         try:
             for part in parts[:-1]:
-                deeper = os.open(part, _FOLDER, dir_fd=fd)
+                deeper = os.open(part, FOLDER_FLAGS, dir_fd=fd)
                 os.close(fd)
                 fd = deeper
             self._take(fd, parts[-1], path)

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
+from typing import Literal, get_args
 
 from ..errors import BadRequestError, SourceError
-from ._address import public_form
+from ._address import SCHEME, public_form
 from ._bundle import Bundle, Origin, file_bundle, view_bundle
 from ._folder import Pack, Walk, pack_folder, take_spare
 from ._ignore import rules_above
 from ._pattern import Pattern, has_magic, split_glob
 from ._roots import Roots
 
-FORMATS = (
+Format = Literal[
     "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
     "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
     "folder", "view",
-)  # fmt: skip
+]  # fmt: skip
+FORMATS: tuple[str, ...] = get_args(Format)
 _BINARY = frozenset({"bytes", "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "sqlite"})
 """Formats for which the files of a folder that are not text are kept."""
 _VIEWED = ("auto", "text", "bytes", "lines", "jsonl", "csv", "tsv", "view")
 """Formats of which a view can take the place."""
 _HEAD_BYTES = 8192
 """In which text has no NUL, and what is compressed nearly always has one."""
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_source(
@@ -112,7 +111,7 @@ def _check_scheme(source: str) -> None:
     supported = "Files, folders and globs under an allowed folder, and http(s) can be loaded."
     if source.startswith("file://"):
         raise BadRequestError(f"Name the path itself, not a file:// address. {supported}")
-    if _URL.match(source):
+    if SCHEME.match(source):
         raise SourceError(f"{public_form(source)!r} is an address of another kind. {supported}")
     if source.startswith("space:"):
         raise SourceError(f"A variable of another space is no file. {supported}")

@@ -23,7 +23,8 @@ from ..errors import BadRequestError, SourceError
 
 # Opening with O_PATH has no effect on what is opened, and needs no permission to read a folder.
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""For a folder that may have become a link."""
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """For a file that may have become a link, a pipe or a terminal: never waits, never follows."""
 
@@ -187,7 +188,7 @@ class Roots:
     def _open(self, place: Place) -> tuple[int, os.stat_result]:
         with _Parent(place) as parent:
             if not place.parts:
-                fd = os.open(place.start, _FOLDER)
+                fd = os.open(place.start, FOLDER_FLAGS)
                 return fd, os.fstat(fd)
             return open_beside(place.named, place.parts[-1], parent.fd)
 
@@ -265,9 +266,9 @@ def open_parent(place: Place) -> int:
     try:
         with _Parent(parent) as above:
             if not parent.parts:
-                return os.open(parent.start, _FOLDER)
+                return os.open(parent.start, FOLDER_FLAGS)
             try:
-                return os.open(parent.parts[-1], _FOLDER, dir_fd=above.fd)
+                return os.open(parent.parts[-1], FOLDER_FLAGS, dir_fd=above.fd)
             except OSError as error:
                 raise _link_or(error, parent.parts[-1], above.fd) from None
     except _ChangedError:
@@ -290,7 +291,7 @@ def open_beside(named: str, name: str, folder: int) -> tuple[int, os.stat_result
     if stat.S_ISLNK(info.st_mode):
         raise _ChangedError
     if stat.S_ISDIR(info.st_mode):
-        fd = os.open(name, _FOLDER, dir_fd=folder)
+        fd = os.open(name, FOLDER_FLAGS, dir_fd=folder)
     elif stat.S_ISREG(info.st_mode):
         try:
             fd = os.open(name, READ_FLAGS, dir_fd=folder)
@@ -330,7 +331,7 @@ def _special(named: str, mode: int) -> str:
 
 def _near(folder: int, wanted: str) -> list[str]:
     try:
-        fd = os.open(".", _FOLDER, dir_fd=folder)
+        fd = os.open(".", FOLDER_FLAGS, dir_fd=folder)
     except OSError:
         return []
     try:

@@ -164,9 +164,8 @@ class _Run:
         return "calls" if calls is not None and calls <= 1 else "budget"
 
     async def _begin(self, variables: bytes) -> str:
-        descriptor = scratch_file()
+        descriptor = await anyio.to_thread.run_sync(scratch_file, variables)
         try:
-            await anyio.to_thread.run_sync(_write, descriptor, variables)
             names = self._question.names
             loaded = await self._space.begin_run(descriptor, len(variables), names)
         finally:
@@ -311,11 +310,6 @@ class _Run:
     def _tell(self, doing: Literal["asking", "running", "concluding"], code: str = "") -> None:
         most, usage = self._question.max_iterations, self._account.usage
         self._observe(Step(self._space.handle, self._iteration, most, doing, code, usage))
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(data)
 
 
 class _Repeats:

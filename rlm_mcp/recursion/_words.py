@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import BadRequestError
 from ..lm import Budget
+from ..quantities import counted
 from ._question import RunQuestion
 
 NO_CODE = """\
@@ -60,7 +61,7 @@ def first_message(question: RunQuestion, previews: str, budget: Budget) -> str:
         schema = json.dumps(question.schema, ensure_ascii=False)
         parts.append(f"What you SUBMIT must be JSON data that fits this JSON Schema:\n{schema}")
     parts.append(
-        f"[at most {_count(question.max_iterations, 'turn')} and {_amounts(budget)} in all, your "
+        f"[at most {counted(question.max_iterations, 'turn')} and {_amounts(budget)} in all, your "
         "own turns included]"
     )
     return "\n\n".join(parts)
@@ -84,9 +85,5 @@ def heading(iteration: int, question: RunQuestion, budget: Budget, left: int) ->
 
 
 def _amounts(budget: Budget) -> str:
-    calls = _count(budget.calls or 0, "LLM call")
+    calls = counted(budget.calls or 0, "LLM call")
     return ", ".join([calls, *replace(budget, calls=None).words])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -6,11 +6,12 @@ from ..worker._memory import PAGE, WASM_PAGE
 from ._answer import Answerer, WithFile, refuse_calls
 from ._cache import BaseImage, Cache
 from ._clock import Clock
-from ._guest import Changes, Guest, State, scratch_file
+from ._guest import Changes, Guest, State
 from ._pool import WorkerPool
 from ._prepare import Preparation
 from ._process import Handed, WorkerDiedError, WorkerProcess
 from ._read import is_too_fine, text_of
+from ._scratch import scratch_file
 from ._stop import GRACE_SECONDS, LostError
 
 __all__ = [

@@ -17,6 +17,7 @@ from ._answer import Answerer, Calls, refuse_calls
 from ._clock import Clock
 from ._process import WorkerDiedError, WorkerProcess
 from ._read import read_object, text_of
+from ._scratch import scratch_file
 from ._stop import LostError, until_ended
 
 STEP_SECONDS = 120.0
@@ -261,14 +262,3 @@ def _stop_point(words: object) -> StopPoint | None:
 
 def _stop_words(stop: StopPoint | None) -> list[int] | None:
     return [stop.async_exception, stop.eval_breaker, stop.exception] if stop else None
-
-
-def scratch_file() -> int:
-    """A descriptor of a new file that has no name; in memory where the kernel has that."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("rlm-mcp-pages")
-    import tempfile
-
-    descriptor, path = tempfile.mkstemp()
-    os.unlink(path)  # noqa: PTH108
-    return descriptor

@@ -42,7 +42,7 @@ class App:
         model_name: who answers if a request does not say, in litellm's notation, or `agent`.
         recorder: keeps what happens.
         suspended: the calls that wait for the calling agent's answers.
-        parsers: bounds how many helpers parse code at the same time.
+        parsers: bounds how many helpers parse code and documents at the same time.
     """
 
     settings: Settings

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ..errors import BadRequestError
 from ..lm import Budget
+from ..loaders import Format
 from ..recursion import MAX_ITERATIONS, MAX_LLM_CALLS
 from ._whole_texts import half_in
 
@@ -18,11 +19,6 @@ DEFAULT_REPLY_CHARS = 8_000
 MAX_ANSWERS = 10_000
 """In one call of `answer_sub_llm`: as many as one map may ask for."""
 
-LoadFormat = Literal[
-    "auto", "text", "bytes", "lines", "json", "jsonl", "csv", "tsv", "yaml", "toml", "xml", "html",
-    "pdf", "docx", "pptx", "xlsx", "epub", "eml", "mbox", "ipynb", "sqlite", "parquet", "arrow",
-    "folder", "view",
-]  # fmt: skip
 SaveFormat = Literal[
     "auto", "text", "bytes", "json", "jsonl", "csv", "tsv", "md", "html", "xlsx", "png", "svg",
     "parquet", "arrow",
@@ -60,7 +56,7 @@ class LoadVariable(_Arguments):
     ] = None
     value: Annotated[Any, Field(description="instead of a source: text, or any JSON value")] = None
     format: Annotated[
-        LoadFormat,
+        Format,
         Field(
             description="auto goes by the content and the name: tables become DataFrames, PDF a "
             "list of pages, documents text; folder: an archive with its binary files; view: a "

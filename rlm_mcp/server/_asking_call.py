@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..lm import Questions
+from ..quantities import counted
 from ..space import Spaces
 from ._questions_text import QuestionsText, names_text
 from ._reply import Reply
@@ -90,7 +91,7 @@ class AskingCall:
     def brief(self) -> str:
         """What it waits for."""
         count = len(self.questions.open)
-        return f"waits for {count} answer{'s' if count != 1 else ''}"
+        return f"waits for {counted(count, 'answer')}"
 
     def refusal(self) -> str:
         """What is told to a caller that wants something else of the space."""

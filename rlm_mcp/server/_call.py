@@ -75,6 +75,10 @@ class Call:
         self.recording.begin(handle)
         return space
 
+    def named(self, handle: str) -> str | None:
+        """The name of a space as calls have to give it: `None` for the default one's."""
+        return None if handle == self.app.settings.space else handle
+
     def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
         return self.recording.model(self.app.calls.model(self.account(space)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -71,12 +70,7 @@ async def _embed(
 
     model = call.model(space)
     found = await embedder.embed(space.handle, wanted.texts, wanted.dimensions, model, spent)
-    output = scratch_file()
-    try:
-        await asyncio.to_thread(_write, output, found.data)
-    except BaseException:
-        os.close(output)
-        raise
+    output = await asyncio.to_thread(scratch_file, found.data)
     return WithFile({"dimensions": found.dimensions}, Handed(output, wanted.slot))
 
 
@@ -89,8 +83,3 @@ def _read(fields: dict[str, Any]) -> _Wanted:
     if not all(text.strip() for text in texts):
         raise BadRequestError("embed wants no blank texts")
     return wanted.model_copy(update={"texts": texts})
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(data)

@@ -167,8 +167,9 @@ async def exec_code(call: Call, given: args.ExecCode) -> Reply:
     )
     call.recording.executed(execution)
     text = render.execution_text(
-        execution, space.handle, call.usage, given.max_chars, call.left(space)
-    )
+        execution, space.handle, call.usage, given.max_chars, call.left(space),
+        named=call.named(space.handle) is not None,
+    )  # fmt: skip
     images = tuple(Attachment("image/png", image) for image in execution.images)
     return Reply(text, execution.failed, images)
 
@@ -184,6 +185,7 @@ async def peek(call: Call, given: args.Peek) -> str:
         "find": given.find,
         "context": given.context,
         "max_chars": given.max_chars,
+        "space": call.named(space.handle),
     }
     questions = peeked(given.target, call.app.suspended.open(space.handle))
     if questions:
@@ -258,13 +260,10 @@ async def sub_rlm(call: Call, given: args.SubRLM) -> tuple[str, bool]:
 
 async def _shown_answer(fork: Space) -> str:
     """A text as it is, as far as it fits; of other values a preview."""
-    shown = await fork.peek(target=ANSWER)
+    shown = await fork.peek(target=ANSWER, space=fork.handle)
     if shown.startswith("str "):
-        shown = await fork.peek(target=ANSWER, length=ANSWER_CHARS)
-    # The last line may name the next call, which is to be made in the fork.
-    head, line, last = shown.rpartition("\n")
-    call = f'peek("{ANSWER}"'
-    return head + line + last.replace(call, f'{call}, space="{fork.handle}"')
+        shown = await fork.peek(target=ANSWER, space=fork.handle, length=ANSWER_CHARS)
+    return shown
 
 
 async def save_variable(call: Call, given: args.SaveVariable) -> str:

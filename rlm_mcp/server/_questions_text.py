@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ..lm import Attachment, Question
+from ..quantities import counted
 from ._render import clean
 from ._reply import Reply
 
@@ -96,7 +97,7 @@ class QuestionsText:
         return Reply("\n".join([*head, *blocks, last]), failed, tuple(images))
 
     def _head(self, names: Sequence[str], taken: Sequence[str], *, first: bool, anew: bool) -> str:
-        count = f"{len(names)} question{'s' if len(names) != 1 else ''}"
+        count = counted(len(names), "question")
         if anew:
             return f"SUSPENDED again: the code went on and asks {count}: {self.call(names)}"
         if taken:

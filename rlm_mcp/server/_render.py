@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable, Sequence
 
 from ..lm import Budget, Usage
+from ..quantities import ago_text, counted, price_text, seconds_text, size_text
 from ..recursion import RunResult
 from ..space import Execution, Loaded, SpaceInfo, Variable
 from ..store import Commit, Spending
@@ -35,28 +35,34 @@ def cut(text: str, limit: int, hint: str) -> str:
 
 
 def execution_text(
-    execution: Execution, space: str, usage: Usage, max_chars: int, left: str = ""
+    execution: Execution,
+    space: str,
+    usage: Usage,
+    max_chars: int,
+    left: str = "",
+    *,
+    named: bool = False,
 ) -> str:
-    """The reply to `exec_code`."""
+    """The reply to `exec_code`; `named` is whether the next call has to name the space."""
     footer = _footer(execution, space, usage, left)
     body = [_value(execution), clean(execution.error or ""), _stopped(execution)]
     body += [_changes(execution), *(f"note: {clean(note)}" for note in execution.notes)]
     rest = "\n".join(part for part in body if part)
     rest = cut(rest, max(max_chars - len(footer) - 400, 200), "print less of it")
     room = max_chars - len(rest) - len(footer) - 2
-    output = _output(execution, max(room, 200))
+    output = _output(execution, max(room, 200), f', space="{space}"' if named else "")
     if not output and not rest:
         output = "(no output)"
     return "\n".join(part for part in (output, rest, footer) if part)
 
 
-def _output(execution: Execution, room: int) -> str:
+def _output(execution: Execution, room: int, space: str) -> str:
     kept = execution.output + execution.tail
     if len(kept) >= execution.total and len(clean(kept)) <= room:
         return clean(kept).rstrip("\n")
     number = execution.number
     lost = execution.lost is not None
-    where = "" if lost else f'; all of it: peek("Out[{number}]", start=...) or find=...'
+    where = "" if lost else f'; all of it: peek("Out[{number}]", start=...{space}) or find=...'
     note = f"\n[... {execution.total:,} characters printed, the middle is cut{where} ...]\n"
     part = max((room - len(note)) // 2, 50)
     head = clean(kept[:part])[:part]
@@ -99,26 +105,21 @@ def _changes(execution: Execution) -> str:
 
 
 def _footer(execution: Execution, space: str, usage: Usage, left: str) -> str:
-    parts = [f"space {space}", f"execution {execution.number}", _seconds(execution.seconds)]
+    parts = [f"space {space}", f"execution {execution.number}", seconds_text(execution.seconds)]
     if usage.asked:
         parts.append(usage_text(usage) + left)
     return f"[{', '.join(parts)}]"
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-
-
 def usage_text(usage: Usage) -> str:
     """What sub-LLM calls cost."""
-    calls = f"{usage.calls} sub-LLM call{'s' if usage.calls != 1 else ''}"
+    calls = counted(usage.calls, "sub-LLM call")
     if usage.failed:
         calls += f" ({usage.failed} failed)"
     if usage.cached:
         calls += f", {usage.cached} cached"
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
-    usd = "price unknown" if usage.usd is None else f"${usage.usd:.4f}"
-    return f"{calls}, {tokens}, {usd}"
+    return f"{calls}, {tokens}, {price_text(usage.usd)}"
 
 
 def left_text(left: Budget | None, trouble: str) -> str:
@@ -135,9 +136,9 @@ def spending_text(spent: Spending, budget: Budget) -> str:
     )
     text = usage_text(usage)
     if spent.unpriced:
-        text += f" and {spent.unpriced} calls of unknown price"
+        text += f" and {counted(spent.unpriced, 'call')} of unknown price"
     if spent.seconds:
-        text += f", {_seconds(spent.seconds)} of calls"
+        text += f", {seconds_text(spent.seconds)} of calls"
     limits = left_text(budget, "").removeprefix(", left of the budget: ")
     return f"{text}; budget: {limits}" if limits else text
 
@@ -159,7 +160,7 @@ def loaded_text(
         lines.append(f"left out {total:,}: {reasons}")
     lines += [f"note: {clean(note)}" for note in (*notes, *loaded.notes)]
     spent = f", {usage_text(usage)}{left}" if usage is not None else ""
-    lines.append(f"[space {space}, {_seconds(loaded.seconds)}{spent}]")
+    lines.append(f"[space {space}, {seconds_text(loaded.seconds)}{spent}]")
     return "\n".join(lines)
 
 
@@ -177,8 +178,8 @@ def run_text(result: RunResult, answer: str = "") -> str:
     if answer:
         lines.append(answer)
     parts = [f"run in space {result.space}", result.why]
-    parts.append(f"{result.iterations} iteration{'s' if result.iterations != 1 else ''}")
-    parts.append(_seconds(result.seconds))
+    parts.append(counted(result.iterations, "iteration"))
+    parts.append(seconds_text(result.seconds))
     if result.usage.calls:
         parts.append(usage_text(result.usage))
     lines.append(f"[{', '.join(parts)}]")
@@ -197,8 +198,8 @@ def list_text(spaces: Sequence[SpaceInfo], default: str) -> str:
         mark = " (this session's)" if row.handle == default else ""
         origin = f", fork of {row.origin}" if row.origin else ""
         lines.append(
-            f"{row.handle}{mark}: {state}, {row.head.execution} executions, "
-            f"{_size(row.head.size)}, used {_ago(row.used)}{origin}"
+            f"{row.handle}{mark}: {state}, {counted(row.head.execution, 'execution')}, "
+            f"{size_text(row.head.size)}, used {ago_text(row.used)}{origin}"
         )
     if len(spaces) > 50:
         lines.append(f"({len(spaces) - 50} older ones are not shown; name one to use it)")
@@ -218,8 +219,8 @@ def info_text(
     head = info.row.head
     state = f"suspended, {info.suspended}; this is its last commit: " if info.suspended else ""
     lines = [
-        f"space {info.row.handle}: {state}{head.execution} executions, memory "
-        f"{_size(head.size)} of {memory_mb:,} MB, sub-model {model}",
+        f"space {info.row.handle}: {state}{counted(head.execution, 'execution')}, memory "
+        f"{size_text(head.size)} of {memory_mb:,} MB, sub-model {model}",
         f"spent: {spending}",
         f"variables ({len(variables)}):" if variables else "no variables",
         *(f"  {variable.name}: {clean(variable.brief)}" for variable in variables),
@@ -227,8 +228,8 @@ def info_text(
     ]
     for commit in history[:10]:
         lines.append(
-            f"  {commit.id}: execution {commit.execution}, {_size(commit.pages * 4096)} new, "
-            f"{_ago(commit.created)}: {clean(commit.label)[:60]}"
+            f"  {commit.id}: execution {commit.execution}, {size_text(commit.pages * 4096)} new, "
+            f"{ago_text(commit.created)}: {clean(commit.label)[:60]}"
         )
     if len(history) > 10:
         lines.append(f"  ({len(history) - 10} older commits, down to {history[-1].id})")
@@ -236,20 +237,6 @@ def info_text(
         named = ", ".join(f"{name} = {number}" for name, number in checkpoints.items())
         lines.append(f"checkpoints: {named}")
     return "\n".join(lines)
-
-
-def _size(size: int) -> str:
-    if size < 1 << 20:
-        return f"{size / 1024:.0f} KB"
-    return f"{size / (1 << 20):,.0f} MB"
-
-
-def _ago(moment: float) -> str:
-    seconds = max(0, time.time() - moment)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
 
 
 def joined(lines: Iterable[str]) -> str:

@@ -83,7 +83,7 @@ async def _checkpoint(call: Call, given: args.SpacesCall) -> str:
     commit = await asyncio.to_thread(store.checkpoint, space.handle, name)
     return (
         f"checkpoint {name!r} of space {space.handle} is commit {commit.id}; come back with "
-        f'spaces(action="restore", name={json.dumps(name)})'
+        f'spaces(action="restore", name={json.dumps(name)}, space="{space.handle}")'
     )
 
 

@@ -17,7 +17,7 @@ from ._values import Execution
 PMAP = "pmap"
 _LOST_AGAIN = (
     "the execution before was lost too; if even harmless code is, a value that is kept breaks it: "
-    'spaces(action="undo") takes back the last execution that is kept'
+    'spaces(action="undo", space="{}") takes back the last execution that is kept'
 )
 
 
@@ -55,7 +55,7 @@ class Executor:
             took = time.monotonic() - begin
             self._lost += 1
             if self._lost > 1:
-                notes += (_LOST_AGAIN,)
+                notes += (_LOST_AGAIN.format(keeper.handle),)
             return Execution(number, took, lost=why_lost(error), notes=notes)
         self._lost = 0
         execution = execution_of(result, number, time.monotonic() - begin, notes)

@@ -81,7 +81,7 @@ class Queue:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             cancel.set()
-            task.add_done_callback(_forget_result)
+            task.add_done_callback(forget_result)
             raise
 
     async def idle(self, within: float) -> bool:
@@ -143,6 +143,7 @@ class Queue:
             self._lock.release()
 
 
-def _forget_result(task: asyncio.Future[Any]) -> None:
+def forget_result(task: asyncio.Future[Any]) -> None:
+    """Look at how a task ended, so that asyncio does not warn that nobody did."""
     if not task.cancelled():
         task.exception()

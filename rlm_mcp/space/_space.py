@@ -289,11 +289,11 @@ class Space:
         Raises:
             BadRequestError: the target or the range is wrong.
         """
-        descriptor = scratch_file()
+        data = json.dumps(value).encode()
+        descriptor = await asyncio.to_thread(scratch_file, data)
         try:
-            size = await asyncio.to_thread(_write_json, descriptor, value)
             load = {
-                "op": "load", "name": name, "size": size, "entries": [(name, 0, size)],
+                "op": "load", "name": name, "size": len(data), "entries": [(name, 0, len(data))],
                 "kind": "inline", "format": "json", "hint": "",
             }  # fmt: skip
             peek = {"op": "peek", **request}
@@ -437,10 +437,3 @@ class Space:
                 ) from error
 
         return await self._queue.carry_out(doing, guarded, cancel)
-
-
-def _write_json(descriptor: int, value: object) -> int:
-    """Write a value and say how many bytes it takes."""
-    data = json.dumps(value).encode()
-    with open(descriptor, "wb", closefd=False) as file:
-        return file.write(data)

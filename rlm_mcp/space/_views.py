@@ -23,6 +23,7 @@ from ..loaders import Identity, Roots, difference, identify
 from ..sandbox import Handed, WithFile, scratch_file
 from ..store import Store, ViewRow
 from ._pmap import available_cores
+from ._queue import forget_result
 from ._view_search import search, search_program
 
 MAX_SLOTS = 64
@@ -285,7 +286,8 @@ class Views:
             before = [task for task in self._indexing.values() if not task.done()]
             self._indexing = {id: task for id, task in self._indexing.items() if not task.done()}
             task = asyncio.create_task(self._make_index(row, before))
-            task.add_done_callback(_look_at)
+            # Whoever asks for the index hears of a failure; nobody may ask.
+            task.add_done_callback(forget_result)
             self._indexing[row.id] = task
         return task
 
@@ -333,12 +335,6 @@ class Views:
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
-
-
-def _look_at(task: asyncio.Task[int]) -> None:
-    # Whoever asks for the index hears of a failure; nobody may ask.
-    if not task.cancelled():
-        task.exception()
 
 
 def _entries(path: Path) -> int:

@@ -61,7 +61,7 @@ def open_commit(
         return Opened(commit, renumbered, descriptors, files, damage)
     raise StoreError(
         f"no commit of this space can be read ({damage or 'it has none'}); "
-        'delete it with spaces(action="delete") or restore RLM_MCP_HOME from a backup'
+        'delete it with spaces(action="delete", space=...) or restore RLM_MCP_HOME from a backup'
     )
 
 

@@ -4,14 +4,17 @@ import sys
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ._fit import plural
+from ._fit import clip, escape, plural
 from ._path import PeekError
 from ._render import short
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The arguments of `peek`. As text it is that call, without what is the default."""
+    """The arguments of `peek`. As text it is that call, without what is the default.
+
+    `space` is the name of this space where a call has to say it.
+    """
 
     target: str
     start: int = 0
@@ -20,6 +23,7 @@ class Call:
     find: str | None = None
     context: int = 2
     max_chars: int = 8_000
+    space: str | None = None
 
     def check(self) -> None:
         """Raise a PeekError for an argument that cannot be used."""
@@ -47,6 +51,18 @@ class Call:
             if (value := getattr(call, field.name)) != field.default
         ]
         return f"peek({', '.join([quoted(self.target), *changed])})"
+
+    @property
+    def wanted(self) -> str:
+        """What is looked for, as the reply says it."""
+        return quoted(escape(clip(str(self.find), 100)))
+
+    def no_pattern(self, error: Exception) -> PeekError:
+        """What to raise where `find` is no regular expression."""
+        return PeekError(
+            f"find={self.wanted} is no regular expression: {error}; "
+            "put a backslash before ( ) [ ] { } . * + ? ^ $ | to mean the character"
+        )
 
     def but(self, **changed: Any) -> "Call":
         """The same call with other arguments."""

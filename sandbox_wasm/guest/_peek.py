@@ -31,6 +31,7 @@ def peek(
     find: str | None = None,
     context: int = 2,
     max_chars: int = 8_000,
+    space: str | None = None,
 ) -> str:
     """Part of the value at an access path, as text; without a range or `find` its preview.
 
@@ -44,11 +45,12 @@ def peek(
         find: a regular expression, `^` and `$` at every line; shows the lines that match.
         context: lines around each match.
         max_chars: of what is shown; the last line, which names the next call, comes on top.
+        space: to be named in the next call.
 
     Raises:
         PeekError: for what cannot be used, with the fix.
     """
-    call = Call(target, start, length, unit, find, context, max_chars)
+    call = Call(target, start, length, unit, find, context, max_chars, space)
     call.check()
     cited = named(target)
     if cited is not None:

@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-from ._call import Call, quoted
-from ._fit import clip, escape, plural
+from ._call import Call
+from ._fit import clip, plural
 from ._label import unit_of
 from ._lines import Text, compiled, line_count, offset_of_line
 from ._matches import MOST, Matches
-from ._path import PeekError
 from ._peek_items import Container, Table
 
 _GUIDE = "; lines count from 1 as in lines(), an offset is a start for peek"
@@ -68,14 +67,7 @@ def _pattern(call: Call, text: Text) -> re.Pattern[Any]:
     try:
         return compiled(call.find, text)
     except (re.error, RecursionError, OverflowError, ValueError) as error:
-        raise PeekError(
-            f"find={_wanted(call)} is no regular expression: {error}; "
-            "put a backslash before ( ) [ ] { } . * + ? ^ $ | to mean the character"
-        ) from None
-
-
-def _wanted(call: Call) -> str:
-    return quoted(escape(clip(str(call.find), 100)))
+        raise call.no_pattern(error) from None
 
 
 def _matches(call: Call) -> Matches:
@@ -88,7 +80,7 @@ def _reply(matches: Matches, call: Call, legend: str, following: int | None, sto
     """What was found; `following` is where the next call goes on, if there is more."""
     matches.flush()
     total = f"{MOST:,}+ matches" if matches.found >= MOST else plural(matches.found, "match")
-    first = f"{total} of {_wanted(call)} in {call.target}"
+    first = f"{total} of {call.wanted} in {call.target}"
     rows = [f"{first} ({legend})" if matches.rows else first, *matches.rows]
     if following is not None:
         left = None if call.length is None else stop - following

@@ -67,7 +67,8 @@ class Container:
             cut = cut or (where if "…" in row or "..." in row else "")
             rows.append(row)
             room -= len(row) + 1
-        note = f"; whole: {Call(call.target + cut)}" if cut not in ("", "-") else ""
+        whole = Call(call.target + cut, space=call.space)
+        note = f"; whole: {whole}" if cut not in ("", "-") else ""
         part = Shown("item", start, start + len(rows), stop, self.size)
         return "\n".join(rows) + part.footer(call.but(unit="chars"), note)
 

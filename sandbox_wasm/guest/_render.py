@@ -134,8 +134,21 @@ def _short_other(value: Any, room: int, depth: int) -> str:
     return clip(text, room - 1) + ")" if len(text) > room else text
 
 
+_STAR, _STARS = 0x04, 0x08  # in `co_flags`: takes `*args`, takes `**kwargs`
+
+
 def signature(function: types.FunctionType) -> str:
     """The name of a function and its parameters."""
     code = function.__code__
-    names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-    return escape(f"{code.co_name}({', '.join(names)})")
+    names, count = code.co_varnames, code.co_argcount
+    stars = count + code.co_kwonlyargcount  # the names of these come after all others
+    shown = list(names[:count])
+    if code.co_flags & _STAR:
+        shown.append(f"*{names[stars]}")
+        stars += 1
+    elif code.co_kwonlyargcount:
+        shown.append("*")
+    shown += names[count : count + code.co_kwonlyargcount]
+    if code.co_flags & _STARS:
+        shown.append(f"**{names[stars]}")
+    return escape(f"{code.co_name}({', '.join(shown)})")

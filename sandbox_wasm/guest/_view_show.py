@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ._call import Call, Shown, quoted
+from ._call import Call, Shown
 from ._fit import clip, escape, fitting, plural
 from ._hits import Hit
 from ._lines import as_text
@@ -136,16 +136,13 @@ def _find(view: FileView, call: Call) -> str:
             shown += 1
             printed = hit.line + len(hit.after)
     except (re.error, RecursionError, OverflowError, ValueError) as error:
-        raise PeekError(
-            f"find={_wanted(call)} is no regular expression: {error}; "
-            "put a backslash before ( ) [ ] { } . * + ? ^ $ | to mean the character"
-        ) from None
+        raise call.no_pattern(error) from None
     total = plural(shown, "matching line")
     legend = (
         " (line:offset: text; lines count from 1, an offset is a start for peek)" if rows else ""
     )
     more = "first " if following is not None else ""
-    reply = [f"{more}{total} of {_wanted(call)} in {call.target}{legend}", *rows]
+    reply = [f"{more}{total} of {call.wanted} in {call.target}{legend}", *rows]
     if following is not None:
         left = None if call.length is None else stop - following
         reply.append(f"[more; next: {call.but(start=following, length=left, unit='chars')}]")
@@ -167,10 +164,6 @@ def _rows(hit: Hit, base: int, printed: int, context: int) -> list[str]:
         f"{base + hit.line + 1 + i}- {escape(clip(row, _ROW))}" for i, row in enumerate(hit.after)
     ]
     return rows
-
-
-def _wanted(call: Call) -> str:
-    return quoted(escape(clip(str(call.find), 100)))
 
 
 __all__: Any = ["describe_view", "peek_view"]

@@ -223,6 +223,14 @@ def test_things_are_counted_in_singular_and_plural() -> None:
     assert preview("x" * 5).endswith("x") and "1 line, ~1 token\n" in preview("x" * 5)
 
 
+def test_a_function_shows_all_of_its_parameters() -> None:
+    def one(a: int, b: int = 1, /, *rest: int, c: int, **more: int) -> None: ...
+    def two(a: int, *, c: int) -> None: ...
+
+    assert brief(one) == "<function one(a, b, *rest, c, **more)>"
+    assert brief(two) == "<function two(a, *, c)>"
+
+
 def test_a_subclass_is_named_once() -> None:
     assert brief(collections.OrderedDict(a=1)) == "OrderedDict (dict) 1 key: {'a': 1}"
 

@@ -79,7 +79,8 @@ async def test_a_long_answer_names_the_call_that_shows_the_rest(connect: Connect
     async with connect(RootModel(code("SUBMIT('word ' * 3000)"))) as agent:
         reply = await ask(agent)
         assert len(reply) < 7_000
-        assert f'next: peek("submitted", space="{fork_in(reply)}", start=6000' in reply
+        call = f'peek("submitted", start=6000, length=6000, space="{fork_in(reply)}")'
+        assert f"next: {call}" in reply
 
 
 async def test_a_schema_binds_the_answer_of_the_tool(connect: Connect) -> None:

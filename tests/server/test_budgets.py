@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,14 +168,6 @@ async def test_a_budget_holds_for_all_runs_of_a_tree(connect: Connect) -> None:
         for wrong in ("budget={'dollars': 1}", "budget={'usd': -1}", "budget={'calls': 1.5}"):
             assert "budget of" in await agent.fails("exec_code", code=f"sub_rlm('x', {wrong})")
         assert "under another" in await agent.fails("exec_code", code="sub_rlm('x', budget=[1])")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOpenAIServer]:
-    with LocalOpenAIServer() as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
-        yield running
 
 
 async def test_a_call_is_what_is_sent_in_a_run_as_in_a_space(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from rlm_mcp.lm import LocalOpenAIServer
@@ -16,14 +14,6 @@ from .test_stdio import raw_server, receive, send
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
 
 HALF = "\ud83d"
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOpenAIServer]:
-    with LocalOpenAIServer() as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
-        yield running
 
 
 def test_a_client_that_sends_one_is_answered_and_can_go_on(settings: Settings) -> None:

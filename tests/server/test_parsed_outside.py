@@ -37,23 +37,17 @@ SAME_AS_PYYAML = """
 """
 
 
-async def load(agent: Agent, source: str, **arguments: object) -> str:
-    reply = await agent.call("load_variable", name="v", source=source, **arguments)
-    assert not reply.failed, reply.text
-    return reply.text
-
-
 async def test_yaml_has_the_values_of_pyyaml(agent: Agent, work: Path) -> None:
     (work / "a.yaml").write_text(SAME_AS_PYYAML)
-    await load(agent, "a.yaml")
+    await agent.load("a.yaml")
     expected = yaml.safe_load(SAME_AS_PYYAML)
     for at, value in enumerate(expected):
         assert f"=> {value!r}" in await agent.run(f"v[{at}]"), value
     (work / "many.yaml").write_text("a: 1\n---\n---\n- b\n...\n")
-    assert "3 YAML documents" in await load(agent, "many.yaml")
+    assert "3 YAML documents" in await agent.load("many.yaml")
     assert "=> [{'a': 1}, None, ['b']]" in await agent.run("v")
     (work / "empty.yaml").write_text("# nothing\n")
-    await load(agent, "empty.yaml")
+    await agent.load("empty.yaml")
     assert "=> []" in await agent.run("v")
 
 
@@ -61,7 +55,7 @@ async def test_what_yaml_refers_to_is_one_object(agent: Agent, work: Path) -> No
     (work / "a.yaml").write_text(
         "x: &x {k: [1], when: 2026-01-02}\ny: *x\nz: [*x, *x]\nself: &s [1, *s]\nodd: &o {1: *o}\n"
     )
-    await load(agent, "a.yaml")
+    await agent.load("a.yaml")
     assert "=> (True, True, True, True, True)" in await agent.run(
         "v['x'] is v['y'], v['z'][0] is v['z'][1] is v['x'], v['self'][1] is v['self'], "
         "v['odd'][1] is v['odd'], str(v['x']['when']) == '2026-01-02'"
@@ -70,7 +64,7 @@ async def test_what_yaml_refers_to_is_one_object(agent: Agent, work: Path) -> No
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
     )
     (work / "bomb.yaml").write_text(bomb)
-    await load(agent, "bomb.yaml")
+    await agent.load("bomb.yaml")
     assert "=> (9, True)" in await agent.run("len(v['a29']), v['a29'][0] is v['a28']")
 
 
@@ -98,24 +92,24 @@ async def test_yaml_without_end_is_refused_for_what_is_too_much(agent: Agent, wo
 
 async def test_yaml_in_other_encodings_folders_and_archives(agent: Agent, work: Path) -> None:
     (work / "latin.yaml").write_bytes("name: Café Löwe, naïve\n".encode("cp1252"))
-    assert "cp1252" in await load(agent, "latin.yaml")
+    assert "cp1252" in await agent.load("latin.yaml")
     assert "=> {'name': 'Café Löwe, naïve'}" in await agent.run("v")
     (work / "wide.yaml").write_bytes("name: é€\n".encode("utf-16"))
-    await load(agent, "wide.yaml")
+    await agent.load("wide.yaml")
     assert "=> {'name': 'é€'}" in await agent.run("v")
     (work / "a.yaml.gz").write_bytes(gzip.compress(b"packed: 2026-01-02\n"))
-    await load(agent, "a.yaml.gz")
+    await agent.load("a.yaml.gz")
     assert "=> {'packed': datetime.date(2026, 1, 2)}" in await agent.run("v")
     (work / "a.zip").write_bytes(
         docs.zipped({"a.yaml": "x: 1\n", "b/c.yaml": "y: [", "d.yaml": "-"})
     )
-    reply = await load(agent, "a.zip", format="yaml")
+    reply = await agent.load("a.zip", format="yaml")
     assert "1 not readable (b/c.yaml: invalid YAML at line 2, column 1: did not find" in reply
     assert "=> {'a.yaml': {'x': 1}, 'd.yaml': [None]}" in await agent.run("v")
     (work / "d").mkdir()
     for number in range(300):
         (work / "d" / f"{number:03}.yaml").write_text(f"n: {number}\n" if number != 7 else "{")
-    reply = await load(agent, "d", format="yaml")
+    reply = await agent.load("d", format="yaml")
     assert "1 not readable (007.yaml: invalid YAML" in reply
     assert "=> (299, True)" in await agent.run(
         "len(v), all(x['n'] == int(k[:3]) for k, x in v.items())"
@@ -145,7 +139,7 @@ async def test_a_workbook_has_the_values_of_pandas(agent: Agent, work: Path) -> 
         "w.add_chartsheet('chart').set_chart(c); w.close(); book = out.getvalue()"
     )
     await agent.call("save_variable", name="book", path="a.xlsx")
-    reply = await load(agent, "a.xlsx")
+    reply = await agent.load("a.xlsx")
     assert "Sheets without rows: 'empty', 'hidden'" in reply
     # An agent is told the columns of each sheet.
     assert "['types'] DataFrame 8 rows x 10 columns: 'n', 'n.1', 'Unnamed: 2', 'd', 'when'" in reply
@@ -176,5 +170,5 @@ async def test_a_pdf_that_needs_no_password_is_read(agent: Agent, work: Path) ->
         "opened = out.getvalue()"
     )
     await agent.call("save_variable", name="opened", path="opened.pdf")
-    await load(agent, "opened.pdf")
+    await agent.load("opened.pdf")
     assert "=> ['One', 'Two']" in await agent.run("v")

@@ -53,6 +53,19 @@ async def peek_frame(agent: Agent) -> str:
     return await peek(agent, "df", start=10, length=2)
 
 
+async def test_in_another_space_the_calls_that_replies_name_lead_there(agent: Agent) -> None:
+    await agent.call("spaces", action="open", name="other")
+    reply = await agent.run("t = 'line\\n' * 2000; print(t)", max_chars=500, space="other")
+    assert 'peek("Out[1]", start=..., space="other")' in reply
+    text = await peek(agent, "t", start=0, length=50, space="other")
+    assert (following := next_call(text))["space"] == "other"
+    assert "[chars [50:100] of 10,000" in await peek(agent, **following)
+    text = await peek(agent, "t", find="lin", context=0, max_chars=300, space="other")
+    assert next_call(text)["space"] == "other"
+    named = await agent.call("spaces", action="checkpoint", name="here", space="other")
+    assert named.text.endswith('spaces(action="restore", name="here", space="other")')
+
+
 async def test_following_the_next_calls_shows_everything_once(agent: Agent) -> None:
     await agent.run("t = '\\n'.join(f'line {i}' for i in range(700)); rows = list(range(1000))")
     text = await peek(agent, "t", start=0, length=5000, max_chars=900)

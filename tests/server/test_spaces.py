@@ -45,7 +45,7 @@ async def test_info_tells_variables_memory_and_history(agent: Agent) -> None:
     await agent.run("rows = [1, 2]; import json; _private = 1")
     await agent.call("load_variable", name="t", value="text")
     info = await act(agent, "info")
-    assert "space main: 1 executions, memory" in info
+    assert "space main: 1 execution, memory" in info
     assert "variables (2):" in info
     assert "rows: list 2 items: [1, 2]" in info
     assert "load t" in info

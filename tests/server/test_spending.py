@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -17,14 +16,6 @@ from rlm_mcp.settings import Settings
 from ..conftest import Connect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalOpenAIServer]:
-    with LocalOpenAIServer() as running:
-        monkeypatch.setenv("OPENAI_BASE_URL", running.base_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
-        yield running
 
 
 def echo(request: Request) -> str | SubLLMError:
@@ -144,7 +135,7 @@ async def test_a_thousand_known_answers_come_without_a_request(
     code = "r = sub_llm_map([f'question {i}' for i in range(1000)], concurrency=100)\nlen(set(r))"
     server.delay_s = 0.1
     async with connect(sub_model="openai/any") as agent:
-        assert "1000 sub-LLM calls, " in await agent.run(code)
+        assert "1,000 sub-LLM calls, " in await agent.run(code)
         assert 64 <= server.max_concurrency <= 100
         assert "0 sub-LLM calls, 1000 cached, 0 tokens in, 0 out, $0.0000" in await agent.run(code)
     assert len(server.requests) == 1000

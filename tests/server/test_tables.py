@@ -34,17 +34,11 @@ def table() -> Any:
     })  # fmt: skip
 
 
-async def load(agent: Agent, source: str, **arguments: object) -> str:
-    reply = await agent.call("load_variable", name="v", source=source, **arguments)
-    assert not reply.failed, reply.text
-    return reply.text
-
-
 @pytest.mark.parametrize("ending", ["parquet", "feather"])
 async def test_a_table_of_arrow_is_a_data_frame(agent: Agent, work: Path, ending: str) -> None:
     write = pq.write_table if ending == "parquet" else feather.write_feather
     write(table(), work / f"a.{ending}")
-    assert "DataFrame 3 rows x 10 columns" in await load(agent, f"a.{ending}")
+    assert "DataFrame 3 rows x 10 columns" in await agent.load(f"a.{ending}")
     assert "=> [1, None, 9007199254740993]" in await agent.run(
         "import pandas as pd\n[None if x is pd.NA else int(x) for x in v.n]"
     )
@@ -80,14 +74,14 @@ async def test_a_data_frame_is_written_and_loads_as_it_was(
     assert found[1] == {
         "n": 2, "x": None, "t": None, "b": False, "w": None, "o": "[2]", "i": None,
     }  # fmt: skip
-    await load(agent, f"f.{ending}")
+    await agent.load(f"f.{ending}")
     assert "=> True" in await agent.run("v[['n', 'b']].equals(f[['n', 'b']]) and v.t[0] == 'é'")
     await agent.run("rows = [{'a': 1}, {'a': 2}]; word = 'x'; empty = f.iloc[:0]")
     assert "wrote" in (await agent.call("save_variable", name="rows", path=f"r.{ending}")).text
     assert read(work / f"r.{ending}").to_pylist() == [{"a": 1}, {"a": 2}]
     assert "wrote" in (await agent.call("save_variable", name="empty", path=f"e.{ending}")).text
     assert read(work / f"e.{ending}").num_rows == 0
-    await load(agent, f"e.{ending}")
+    await agent.load(f"e.{ending}")
     assert "=> (0, 7)" in await agent.run("v.shape")
     text = await agent.fails("save_variable", name="word", path=f"w.{ending}")
     assert "DataFrame" in text
@@ -108,7 +102,7 @@ async def test_damaged_tables_and_lying_columns_are_refused(agent: Agent, work: 
     assert "no parquet file" in await agent.fails(
         "load_variable", name="v", source="text.parquet", format="parquet"
     )
-    await load(agent, "a.parquet", format="bytes")
+    await agent.load("a.parquet", format="bytes")
     assert "=> b'PAR1'" in await agent.run("v[:4]")
     await agent.run("import rlm_guest._save as s\nf = __import__('pandas').DataFrame({'a': [1]})")
 
@@ -119,12 +113,12 @@ async def test_a_workbook_is_written_without_formulas(agent: Agent, work: Path) 
         "book = {'One: sheet/of many that has a long name': f, 'two': f.iloc[:1]}"
     )
     assert "as xlsx" in (await agent.call("save_variable", name="f", path="f.xlsx")).text
-    await load(agent, "f.xlsx")
+    await agent.load("f.xlsx")
     assert "=> [['=1+1', 1.0], ['é', 2.5]]" in await agent.run(
         "v['Sheet1'].iloc[:2].values.tolist()"
     )
     assert "wrote" in (await agent.call("save_variable", name="book", path="b.xlsx")).text
-    await load(agent, "b.xlsx")
+    await agent.load("b.xlsx")
     assert "=> ['One_ sheet_of many that has a l', 'two']" in await agent.run("list(v)")
     await agent.call("save_variable", name="f", path="f.html")
     assert "<td>é</td>" in (work / "f.html").read_text()
