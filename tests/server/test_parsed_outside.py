@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from rlm_mcp.helpers._process import run_helper
 from rlm_mcp.loaders import _parse
 
 from .. import documents as docs
@@ -204,7 +205,6 @@ async def test_files_of_an_archive_are_parsed_many_at_once(
     agent: Agent, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[str] = []
-    run_helper = _parse.run_helper
 
     async def counted(module: str, *arguments: Any, **more: Any) -> Any:
         started.append(module)
