@@ -27,8 +27,11 @@ MAX_FILES = 5_000
 """Of one call; the guest sends less."""
 MAX_FAILURES = 8
 """Files that may end their helper before the rest of a call is given up."""
-MAX_SLOT = 63
-_LINE_BYTES = 1_000
+SLOTS = (62, 63)
+"""Where a guest may have what was made: each file there may be as large as a space."""
+_ERROR_CHARS = 500
+_LINE_BYTES = 12 * _ERROR_CHARS + 100
+"""Of what a helper says of a file: in JSON a character takes up to 12 bytes."""
 
 
 async def parse(
@@ -41,7 +44,8 @@ async def parse(
         source: descriptor of what is being loaded.
         size: its bytes.
         fields: `format`, one of `PARSED`; `files`, a list of offset and length in the source, or
-            `data`, one file in base64; `slot`, where the guest wants to read what was made.
+            in `data`, base64 of what the guest unpacked, which without `files` is one file;
+            `slot`, where the guest wants to read what was made.
         limit: the most bytes that may be made.
 
     Returns:
@@ -53,10 +57,13 @@ async def parse(
         SourceError: the helper cannot be run.
     """
     format, slot = fields.get("format"), fields.get("slot")
-    if format not in PARSED or type(slot) is not int or not 0 <= slot <= MAX_SLOT:
+    if format not in PARSED or type(slot) is not int or slot not in SLOTS:
         raise BadRequestError("parse wants a format and a slot")
     given = _given(fields.get("data")) if "data" in fields else None
-    files = [(0, len(given))] if given is not None else _ranges(fields.get("files"), size)
+    if given is None or "files" in fields:
+        files = _ranges(fields.get("files"), size if given is None else len(given))
+    else:
+        files = [(0, len(given))]
     made = scratch()
     try:
         if given is None:
@@ -144,7 +151,9 @@ def _results(output: Output, wanted: int, room: int) -> list[int | str]:
             room -= size
             found.append(size)
         else:
-            found.append(error[:500] if isinstance(error, str) and error else "it cannot be read")
+            found.append(
+                error[:_ERROR_CHARS] if isinstance(error, str) and error else "it cannot be read"
+            )
     if len(found) < wanted:
         found.append(_why(output))
     return found

@@ -105,13 +105,24 @@ def prints_of(addresses: Array) -> Array:
     return hashes << 32 | _read(addresses, _LENGTH, 4)
 
 
-def have_prints(addresses: Array, prints: Array) -> bool:
-    """Whether these objects have these fingerprints, which those have that are the same texts."""
+def have_prints(addresses: Array, prints: Array, kinds: set[int]) -> bool:
+    """Whether these objects are the texts that have these fingerprints.
+
+    Args:
+        addresses: of the objects.
+        prints: of the texts.
+        kinds: the identities of the types of texts. Others may have the same numbers in the same
+            places, as bytes do that are the same in ASCII.
+    """
     if len(addresses) != len(prints):
         return False
     # Block by block, so that it takes no memory that a commit would find written to.
     blocks = (slice(at, at + _BLOCK) for at in range(0, len(prints), _BLOCK))
-    return all(np.array_equal(prints_of(addresses[block]), prints[block]) for block in blocks)
+    return all(
+        np.array_equal(prints_of(addresses[block]), prints[block])
+        and kinds_of(addresses[block]) <= kinds
+        for block in blocks
+    )
 
 
 def _works() -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ._bounds import DAMAGE, MAX_ENTRIES, MAX_MEMBER, BombError, Bounded, cause, open_zip, too_large
 from ._fit import one_line
+from ._members import Members
 from ._part import Memory, Part
 from ._recognise import TAR_HEAD, compression_of, is_tar
 from ._text import LoadError, decode_small
@@ -62,13 +63,16 @@ class Skipped:
         return f"left out {self._counts.total():,}: {', '.join(parts)}"
 
 
-def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict[str, Any]:
+def load_archive(
+    part: Part, binaries: bool, parse: Parse | None = None, format: str = ""
+) -> dict[str, Any]:
     """The files of an archive, each noted with the size and SHA-256 that it has there.
 
     Args:
         part: a zip, a tar, or a tar that is compressed.
         binaries: whether binary files are kept, as bytes.
         parse: makes the value of each file; text if it is left out.
+        format: that it reads them as.
 
     Raises:
         LoadError: it is damaged, or too large.
@@ -80,6 +84,12 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
     noted = part.contents.members = {}
     skipped = Skipped()
     total = 0
+
+    def take(inner: Part, data: bytes, digest: bytes) -> None:
+        if parse is not None and _parsed(values, skipped, inner.name, parse, inner):
+            noted[inner.name] = (len(data), digest)
+
+    parsing = Members(part, format, take)
     try:
         for member in members:
             path = _inside(member.path)
@@ -98,17 +108,14 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
                 total += len(data)
                 if (bomb := too_large(part, total)) is not None:
                     raise bomb
+                if path in parsing:
+                    parsing.finish()
                 if noted.pop(path, None) is not None:
                     skipped.add("named twice (the later was taken)", path)
                     del values[path]
                 digest = hashlib.sha256(data).digest()
                 if parse is not None:
-                    inner = Part(
-                        Memory(data, part.input), 0, len(data), path, part.notes, path,
-                        contents=part.contents,
-                    )  # fmt: skip
-                    if _parsed(values, skipped, path, parse, inner):
-                        noted[path] = (len(data), digest)
+                    parsing.add(path, data, digest)
                     continue
                 size = len(data)
                 is_binary = b"\0" in data[:8192] and not data.startswith(_MARKS)
@@ -119,11 +126,13 @@ def load_archive(part: Part, binaries: bool, parse: Parse | None = None) -> dict
                 noted[path] = (size, digest)
                 if not is_binary:
                     part.input.wipe(data)
+        parsing.finish()
     except (LoadError, MemoryError):
         raise
     except _DAMAGE as error:
+        count = len(values) + len(parsing)
         raise part.error(
-            f"the archive is damaged ({cause(error)}); {len(values):,} files could be read before "
+            f"the archive is damaged ({cause(error)}); {count:,} files could be read before "
             "that. Get it again."
         ) from None
     if skipped:

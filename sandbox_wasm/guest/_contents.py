@@ -15,7 +15,10 @@ np: Any = import_module("numpy")
 
 Array = Any  # numpy.ndarray
 
-_DEEP = 5
+_DEEP = 20
+"""Levels of a value whose text is searched (a guess: those of a Kubernetes object are below 15)."""
+_VALUES = 500_000
+"""That are looked at in a value: those that hold others many times over are without end."""
 _UNKNOWN = -1  # the hash of a text that nobody has asked for
 _TEXTS: tuple[type, ...] = (str, Chunk)
 
@@ -79,7 +82,8 @@ def contents_of(
         found = _addresses.of_dict(target)
         if found is None:
             made = Contents(target, list(dict.keys(target)))
-            return _looked_at(made, _addresses.of_list(made.all()), seen)
+            values = made.all()  # is where the addresses lie
+            return _looked_at(made, _addresses.of_list(values), seen)
         same = keys is not None and places is not None and np.array_equal(found[0], places)
         made = Contents(target, keys if same else list(dict.keys(target)), found[0])
         return _looked_at(made, found[1], seen)
@@ -99,15 +103,20 @@ def _listed(target: Any, base: Any) -> list[Any]:
         return list(tuple.__iter__(target))
     kind = table_kind(target)
     if kind == "frame":
-        columns = [target.iloc[:, i] for i in range(target.shape[1])]
-        cells = [c.astype(str).tolist() for c in columns if c.dtype.kind not in "fc"]
-        return [" | ".join(row) for row in zip(*cells, strict=True)]
+        return _rows(target)
     if kind == "series" and target.ndim == 1:
         return list(target.tolist())
     raise TypeError(
         "search wants a str, a list of str or dicts, a dict of path to str, a view or a DataFrame, "
         f"not {type_name(type(target))}"
     )
+
+
+def _rows(frame: Any) -> list[str]:
+    """The text in each row of a DataFrame."""
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    cells = [c.astype(str).tolist() for c in columns if c.dtype.kind not in "fc"]
+    return [" | ".join(row) for row in zip(*cells, strict=True)]
 
 
 def _looked_at(made: Contents, found: Array | None, seen: Array | None) -> Contents:
@@ -117,11 +126,11 @@ def _looked_at(made: Contents, found: Array | None, seen: Array | None) -> Conte
         texts: set[Any] = set(_TEXTS)
         made.views = FileView in kinds
     else:
-        if seen is not None and _addresses.have_prints(found, seen):
-            made.prints = seen  # nothing else has these numbers where texts have theirs
+        texts = set(map(id, _TEXTS))
+        if seen is not None and _addresses.have_prints(found, seen, texts):
+            made.prints = seen
             return made
-        prints = _addresses.prints_of(found)
-        kinds, texts = _addresses.kinds_of(found), set(map(id, _TEXTS))
+        prints, kinds = _addresses.prints_of(found), _addresses.kinds_of(found)
         made.views = id(FileView) in kinds
     if not kinds <= texts:
         return made
@@ -141,15 +150,36 @@ def prints_of(texts: list[str]) -> Array:
     return hashes << 32 | np.fromiter(map(len, texts), np.int64, len(texts))
 
 
-def flat(value: Any, deep: int = _DEEP) -> str:
-    """The text in a value, such as that in the fields of a record; of a view none."""
-    if value is None or is_view(value):
+def _field(key: Any, text: str) -> str:
+    """A field of a record with what it is called, which those who look for it may know alone."""
+    name = key if type(key) is str else short(key, 200)
+    return f"{name}:\n{text}" if "\n" in text else f"{name}: {text}"
+
+
+def flat(value: Any) -> str:
+    """The text in a value, such as that in the fields of a record; of a view none.
+
+    A table, such as a sheet of a workbook, has a line for each row.
+    """
+    return _flat(value, _DEEP, [_VALUES])
+
+
+def _flat(value: Any, deep: int, left: list[int]) -> str:
+    left[0] -= 1
+    if value is None or is_view(value) or left[0] < 0:
         return ""
     if is_text(value):
         return as_text(plain(value))
     base: Any = base_of(value)
+    deep -= 1
     if deep and base is dict:
-        return "\n".join([flat(item, deep - 1) for item in dict.values(value)])
+        items = dict.items(value)
+        return "\n".join([_field(key, _flat(item, deep, left)) for key, item in items])
     if deep and base in (list, tuple, set, frozenset):
-        return "\n".join([flat(item, deep - 1) for item in base.__iter__(value)])
+        return "\n".join([_flat(item, deep, left) for item in base.__iter__(value)])
+    kind = table_kind(value) if base is None else None
+    if kind == "frame":
+        return "\n".join([row.replace("\n", " ") for row in _rows(value)])
+    if deep and kind == "series" and value.ndim == 1:
+        return "\n".join([_flat(item, deep, left) for item in value.tolist()])
     return short(value, 200)

@@ -121,7 +121,7 @@ def _file(part: Part, format: str) -> Any:
         if format in ("auto", "text", "folder"):
             return load_archive(part, binaries=format == "folder")
         # A table in a zip, say: the format is that of the members.
-        return load_archive(part, False, lambda member: _value(member, format))
+        return load_archive(part, False, lambda member: _value(member, format), format)
     if part.pattern is not None:
         raise _no_folder(part)
     if format == "folder":

@@ -360,6 +360,7 @@ def install(*, first: bool) -> dict[str, Any]:
         mend()
         _carry_out()
         mend()
+        _sources.forget()
         _execute.tidy(NAMESPACE)
 
     if not first:

@@ -17,7 +17,11 @@ from ._text import LoadError, Source
 
 OUTSIDE = frozenset({"yaml", "xlsx", "pdf"})
 """Formats of which this is the parser."""
-_FILES = 2_000
+FILES = 2_000
+"""That are handed in at once."""
+TOGETHER = 2 << 20
+"""Bytes of files out of an archive that are handed in at once (a guess): to start a helper takes as
+long as to parse many small ones, and what is sent to it is left in the memory of the space."""
 _BATCH = 32 << 20
 """Bytes of the files of a folder that are handed in at once; a single file may have more."""
 _MAX_GIVEN = 40 << 20
@@ -41,6 +45,8 @@ class Parsed:
         self.read, self.ascii, self.wipe = input.read, input.ascii, input.wipe
         self.input = input
         self._format = format
+        # What lies in this memory is handed in with the places of the files in it.
+        self._data = {"data": _encoded(input.data)} if isinstance(input, Memory) else {}
         self._waiting = [[offset, length] for _, offset, length in entries]
         self._waiting.reverse()
         self._found: dict[tuple[int, int], Found] = {}
@@ -50,14 +56,14 @@ class Parsed:
         while (offset, length) not in self._found:
             batch: list[list[int]] = []
             size = 0
-            while self._waiting and len(batch) < _FILES:
+            while self._waiting and len(batch) < FILES:
                 if batch and size + self._waiting[-1][1] > _BATCH:
                     break
                 batch.append(self._waiting.pop())
                 size += batch[-1][1]
             if not batch:
                 raise LoadError("The files were changed while they were read. Load them again.")
-            found = _ask(self._format, files=batch)
+            found = _ask(self._format, _slots.FOUND, files=batch, **self._data)
             self._found = {(at, size): one for (at, size), one in zip(batch, found, strict=True)}
         return self._found[offset, length]
 
@@ -74,8 +80,8 @@ def parsed(part: Part, format: str) -> bytes:
     elif isinstance(input, Memory):
         return _given(format, part.data())
     else:
-        found = _ask(format, files=[[part.offset, part.length]])[0]
-    return _read(found)
+        found = _ask(format, _slots.FOUND, files=[[part.offset, part.length]])[0]
+    return _read(found, _slots.FOUND)
 
 
 def parsed_text(part: Part, format: str) -> bytes:
@@ -118,13 +124,19 @@ def _given(format: str, data: bytes) -> bytes:
             f"it has {len(data):,} bytes; at most {_MAX_GIVEN:,} can be loaded out of what is "
             "compressed or not UTF-8. Unpack or convert it first"
         )
-    return _read(_ask(format, data=base64.b64encode(data).decode("ascii"))[0])
+    # In a slot of its own: what was made of the other files of a batch is still to be read.
+    found = _ask(format, _slots.GIVEN, data=_encoded(data))[0]
+    return _read(found, _slots.GIVEN)
 
 
-def _ask(format: str, **what: Any) -> list[Found]:
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _ask(format: str, slot: int, **what: Any) -> list[Found]:
     """Where what was made of each file lies, from the beginning of the file in the slot."""
     try:
-        sizes = _slots.ask("parse", format=format, slot=_slots.FOUND, **what)["files"]
+        sizes = _slots.ask("parse", format=format, slot=slot, **what)["files"]
     except _slots.ViewError as error:
         raise LoadError(str(error)) from None
     found: list[Found] = []
@@ -138,11 +150,11 @@ def _ask(format: str, **what: Any) -> list[Found]:
     return found
 
 
-def _read(found: Found) -> bytes:
+def _read(found: Found, slot: int) -> bytes:
     if isinstance(found, str):
         raise LoadError(found)
     offset, size = found
-    data = _slots.read_found(size, offset)
+    data = _slots.read_found(size, offset, slot)
     if len(data) != size:
         raise LoadError("what was made of it is cut short")
     return data

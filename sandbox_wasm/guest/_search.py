@@ -107,7 +107,7 @@ def _hit(where: Any, piece: Piece, score: float, stems: set[str], of: str) -> Hi
     last = line + text.count("\n", 0, max(len(text) - 1, 0))
     return Hit(
         where, line, text, piece.start,
-        end_line=last, score=score, excerpt=_telling_line(text, stems), of=of,
+        end_line=last, score=score, excerpt=_telling_line(text, stems), of=of, view=piece.view,
     )  # fmt: skip
 
 

@@ -14,8 +14,9 @@ from typing import Any
 _READ, _WIPE = b"V", b"W"
 _BYTES_HEADER = sys.getsizeof(b"") - 1
 _MIN = 4096  # below this a bytes object may be one that the interpreter shares
-_SLOTS = 62  # of 64; the others are for what a search found, and to spare
-FOUND = 63
+_SLOTS = 62  # of 64; the others are those below
+GIVEN, FOUND = 62, 63
+"""For what was made of a file that was handed in, and for what a search or a parser found."""
 
 
 class ViewError(Exception):
@@ -111,9 +112,9 @@ def block_size(id: str) -> int:
     return opened.size
 
 
-def read_found(size: int, offset: int = 0) -> bytes:
+def read_found(size: int, offset: int = 0, slot: int = FOUND) -> bytes:
     """What a search or a parser found."""
-    data, _, _ = _fill(FOUND, offset, size)
+    data, _, _ = _fill(slot, offset, size)
     return data
 
 

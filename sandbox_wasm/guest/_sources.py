@@ -6,6 +6,7 @@ the very value that was loaded, so what code makes out of it is never taken for 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -121,6 +122,13 @@ def _find(name: str) -> _Entry | None:
         del _entries[name]
         return None
     return entry
+
+
+def forget() -> None:
+    """Forget variables that hold something else now: an identity is used again, but not at once."""
+    with contextlib.suppress(Exception):  # guest code reaches the table and the variables
+        for name in list(_entries):
+            _find(name)
 
 
 def namespace() -> dict[str, Any]:

@@ -69,7 +69,11 @@ def view_index(view: FileView, size: int) -> ViewIndex:
         ViewChangedError: its file is no longer what it was.
     """
     key = (view._id, view._begin, view._end, view._encoding, size)
-    kept = _kept.pop(key, None) or _made(view, size)
+    kept = _kept.pop(key, None)
+    if kept is None:
+        kept = _made(view, size)
+    elif view.size:
+        view.read(0, 1)  # a word that is not in the index may be in what the file is now
     while len(_kept) >= _KEPT:
         del _kept[next(iter(_kept))]
     _kept[key] = kept

@@ -36,7 +36,7 @@ async def test_files_of_a_source_are_parsed_one_by_one() -> None:
     source = scratch()
     os.write(source, b"a: 1\nb: [\nc: {d: 2}\n")
     files = [[0, 5], [5, 5], [10, 10], [0, 0]]
-    found, made = await ask({"format": "yaml", "slot": 3, "files": files}, source, 20)
+    found, made = await ask({"format": "yaml", "slot": 63, "files": files}, source, 20)
     os.close(source)
     assert found[1].startswith("invalid YAML at line")
     first = made[: found[0]]
@@ -46,7 +46,7 @@ async def test_files_of_a_source_are_parsed_one_by_one() -> None:
 
 
 async def test_what_was_unpacked_in_the_guest_is_handed_in() -> None:
-    found, made = await ask({"format": "yaml", "slot": 3, "data": given("- é")})
+    found, made = await ask({"format": "yaml", "slot": 63, "data": given("- é")})
     assert found == [len(made)]
     assert json.loads(made)["documents"] == [["é"]]
 
@@ -55,24 +55,48 @@ async def test_what_was_unpacked_in_the_guest_is_handed_in() -> None:
     "fields",
     [
         {},
-        {"format": "pickle", "slot": 3, "files": [[0, 1]]},
+        {"format": "pickle", "slot": 63, "files": [[0, 1]]},
         {"format": "yaml", "slot": 64, "files": [[0, 1]]},
+        {"format": "yaml", "slot": 61, "files": [[0, 1]]},
         {"format": "yaml", "slot": True, "files": [[0, 1]]},
-        {"format": "yaml", "slot": 3},
-        {"format": "yaml", "slot": 3, "files": []},
-        {"format": "yaml", "slot": 3, "files": [[0, 101]]},
-        {"format": "yaml", "slot": 3, "files": [[-1, 1]]},
-        {"format": "yaml", "slot": 3, "files": [[101, 0]]},
-        {"format": "yaml", "slot": 3, "files": [[0, 1.5]]},
-        {"format": "yaml", "slot": 3, "files": [[0, 1, 2]]},
-        {"format": "yaml", "slot": 3, "files": [[0, 1]] * 5_001},
-        {"format": "yaml", "slot": 3, "data": "no base64!"},
-        {"format": ["yaml"], "slot": 3, "data": ""},
+        {"format": "yaml", "slot": 63},
+        {"format": "yaml", "slot": 63, "files": []},
+        {"format": "yaml", "slot": 63, "files": [[0, 101]]},
+        {"format": "yaml", "slot": 63, "files": [[-1, 1]]},
+        {"format": "yaml", "slot": 63, "files": [[101, 0]]},
+        {"format": "yaml", "slot": 63, "files": [[0, 1.5]]},
+        {"format": "yaml", "slot": 63, "files": [[0, 1, 2]]},
+        {"format": "yaml", "slot": 63, "files": [[0, 1]] * 5_001},
+        {"format": "yaml", "slot": 63, "data": "no base64!"},
+        {"format": "yaml", "slot": 63, "data": "eDogMQ==", "files": [[2, 3]]},
+        {"format": ["yaml"], "slot": 63, "data": ""},
     ],
 )
 async def test_what_a_guest_cannot_ask_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(BadRequestError):
         await ask(fields)
+
+
+async def test_what_was_unpacked_may_be_several_files() -> None:
+    files = [[0, 5], [5, 5]]
+    found, made = await ask(
+        {"format": "yaml", "slot": 62, "data": given("a: 1\nb: 2\n"), "files": files}
+    )
+    assert [
+        json.loads(made[: found[0]])["documents"],
+        json.loads(made[found[0] :])["documents"],
+    ] == [
+        [{"a": 1}],
+        [{"b": 2}],
+    ]
+
+
+async def test_errors_that_quote_other_alphabets_cost_no_other_file() -> None:
+    text = "!!int " + "Ü" * 400 + "\n"
+    size = len(text.encode())
+    files = [[at * size, size] for at in range(60)]
+    found, _ = await ask({"format": "yaml", "slot": 63, "data": given(text * 60), "files": files})
+    assert all("invalid literal" in one for one in found), found
 
 
 @pytest.mark.parametrize(
@@ -97,7 +121,7 @@ async def test_a_helper_that_lies_is_not_believed(
         return Output(said, 0)
 
     monkeypatch.setattr(_parse, "run_helper", lie)
-    (found,), _ = await ask({"format": "yaml", "slot": 3, "data": given("a")})
+    (found,), _ = await ask({"format": "yaml", "slot": 63, "data": given("a")})
     assert isinstance(found, str)
     assert expected in found
     assert len(found) <= 500
@@ -115,7 +139,7 @@ async def test_files_that_end_their_helper_cost_themselves_and_then_the_rest(
         return Output(b"", -11, "the helper died")
 
     monkeypatch.setattr(_parse, "run_helper", die)
-    fields = {"format": "pdf", "slot": 3, "files": [[0, 1]] * 100}
+    fields = {"format": "pdf", "slot": 63, "files": [[0, 1]] * 100}
     found, _ = await ask(fields)
     assert starts == _parse.MAX_FAILURES
     assert "its parser died of it" in found[0]
@@ -133,7 +157,7 @@ async def test_a_missing_library_and_a_late_helper_are_named(
         return Output(said(), -9 if failure else 0, failure)
 
     monkeypatch.setattr(_parse, "run_helper", end)
-    fields = {"format": "yaml", "slot": 3, "data": ""}
+    fields = {"format": "yaml", "slot": 63, "data": ""}
     if failure:
         (found,), _ = await ask(fields)
         assert found == "it takes over 300 s"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+from rlm_mcp.helpers._process import run_helper
+from rlm_mcp.loaders import _parse
 
 from .. import documents as docs
 from ..conftest import Agent
@@ -172,3 +177,45 @@ async def test_a_pdf_that_needs_no_password_is_read(agent: Agent, work: Path) ->
     await agent.call("save_variable", name="opened", path="opened.pdf")
     await agent.load("opened.pdf")
     assert "=> ['One', 'Two']" in await agent.run("v")
+
+
+async def test_a_file_in_another_encoding_leaves_the_next_ones_of_a_folder_as_they_are(
+    agent: Agent, work: Path
+) -> None:
+    (work / "d").mkdir()
+    for number in range(6):
+        encoding = "cp1252" if number in (1, 4) else "utf-8"
+        text = f"number: {number}\nname: Käse {'x' * number * 20}\n"
+        (work / "d" / f"{number}.yaml").write_bytes(text.encode(encoding))
+    reply = await load(agent, "d", format="yaml")
+    assert "left out" not in reply
+    assert "=> True" in await agent.run(
+        "v == {f'{n}.yaml': {'number': n, 'name': ('Käse ' + 'x' * n * 20).rstrip()} "
+        "for n in range(6)}"
+    )
+
+
+async def test_files_of_an_archive_are_parsed_many_at_once(
+    agent: Agent, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+
+    async def counted(module: str, *arguments: Any, **more: Any) -> Any:
+        started.append(module)
+        return await run_helper(module, *arguments, **more)
+
+    monkeypatch.setattr(_parse, "run_helper", counted)
+    files: dict[str, str | bytes] = {f"d/{n:03}.yaml": f"n: {n}\n" for n in range(200)}
+    files |= {"bad.yaml": "{", "wide.yaml": "n: 'Käse'\n".encode("cp1252"), "empty.yaml": ""}
+    files["large.yaml"] = "n: 1\n#" + "x" * (3 << 20)
+    files["z.yaml"] = "n: last\n"
+    (work / "a.zip").write_bytes(docs.zipped(files))
+    reply = await load(agent, "a.zip", format="yaml")
+    assert "1 not readable (bad.yaml: invalid YAML" in reply
+    assert "=> (204, True, ['Käse'], [], 1, 'last')" in await agent.run(
+        "len(v), all(v[f'd/{n:03}.yaml'] == {'n': n} for n in range(200)), "
+        "list(v['wide.yaml'].values()), v['empty.yaml'], v['large.yaml']['n'], v['z.yaml']['n']"
+    )
+    assert len(started) == 4  # for all, for the one that is not UTF-8, the large one, the last
+    place = await agent.run("cite('v[\"d/007.yaml\"]')")
+    assert f"a.zip!/d/007.yaml (sha256 {hashlib.sha256(b'n: 7' + bytes([10])).hexdigest()}" in place

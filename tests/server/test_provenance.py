@@ -59,6 +59,20 @@ async def test_what_code_makes_is_not_taken_for_the_source(loaded: Agent) -> Non
     assert "a value given in the call" in await loaded.run("source_of('log')")
 
 
+async def test_a_value_at_the_address_of_one_that_is_gone_is_not_taken_for_it(
+    loaded: Agent,
+) -> None:
+    await loaded.run("number = id(rows); del rows")
+    await loaded.run(
+        "made = []\n"
+        "while len(made) < 100_000 and (not made or id(made[-1]) != number):\n"
+        "    made.append([len(made)])\n"
+        "rows = made.pop()"
+    )
+    assert "=> True" in await loaded.run("id(rows) == number")
+    assert "made by code in the space" in await loaded.run("cite('rows')")
+
+
 async def test_a_citation_names_path_lines_and_digest(loaded: Agent, work: Path) -> None:
     await loaded.run("hit = grep('line 12$', log)[0]; other = search('lock expiring', repo)[0]")
     reply = await loaded.run("cite(hit)")

@@ -223,3 +223,77 @@ async def test_texts_that_python_keeps_in_odd_ways_are_seen_to_change(agent: Age
     assert await found(agent, "heron", "rows") == "[3]"
     await agent.run("rows[3] = ['a', 'heron', 5]; rows[0] = None")
     assert await found(agent, "heron", "rows") == "[3]"
+
+
+async def test_attributes_of_an_object_can_be_searched_and_change(agent: Agent) -> None:
+    await agent.run(
+        "class Notes:\n    def __init__(self):\n"
+        "        for i in range(20): setattr(self, f'n{i}', f'text number{i} ' * 50)\n"
+        "made = Notes(); notes = vars(made); search('number3', notes)"
+    )
+    assert await found(agent, "number7", "notes") == "['n7']"
+    await agent.run("made.n7 = 'a walrus'; made.more = 'another walrus'")
+    assert sorted(await found(agent, "walrus", "notes")) == sorted("['n7', 'more']")
+    assert await found(agent, "number7", "notes") == "[]"
+
+
+async def test_texts_that_only_look_alike_to_the_index_are_told_apart(agent: Agent) -> None:
+    # Two texts of one length with the same hash, of which there are some among 200,000 each.
+    await agent.run(
+        "known = {hash(f'{i:06d} walrus'): i for i in range(200_000)}\n"
+        "other = next(j for j in range(200_000) if hash(f'{j:06d} osprey') in known)\n"
+        "old = f\"{known[hash(f'{other:06d} osprey')]:06d} walrus\"; new = f'{other:06d} osprey'\n"
+        "rows = ['one', old, 'two', 'three']"
+    )
+    assert "=> (True, True, False)" in await agent.run(
+        "hash(old) == hash(new), len(old) == len(new), old == new"
+    )
+    assert await found(agent, "walrus", "rows") == "[1]"
+    await agent.run("rows[:] = ['one', 'four', 'two', new]")
+    assert await found(agent, "osprey", "rows") == "[3]"
+    assert await found(agent, "walrus", "rows") == "[]"
+
+
+async def test_bytes_in_the_place_of_the_same_text_are_searched(agent: Agent) -> None:
+    await agent.run("rows = ['a walrus', 'a heron']; search('walrus', rows)")
+    await agent.run("data = b'a walrus'; hash(data); rows[0] = data")
+    assert await found(agent, "walrus", "rows") == "[0]"
+
+
+async def test_what_fields_are_called_is_searched_with_what_they_hold(agent: Agent) -> None:
+    await agent.run(
+        "probe = {'livenessProbe': {'httpGet': {'path': '/healthz', 'port': 8080}}}\n"
+        "pods = [{'kind': 'Pod', 'spec': {'containers': [{'name': f'c{i}'}]}} for i in range(50)]\n"
+        "pods[30]['spec']['containers'][0].update(probe)"
+    )
+    assert await found(agent, "liveness probe", "pods") == "[30]"
+    reply = await agent.run("print(search('liveness', pods)[0].text)")
+    assert "livenessProbe:\nhttpGet:\npath: /healthz\nport: 8080" in reply
+    await agent.run("first = pods[30]['spec']['containers'][0]\n"
+                    "first['readinessProbe'] = first.pop('livenessProbe')")  # fmt: skip
+    assert await found(agent, "liveness", "pods") == "[]"
+    assert await found(agent, "readiness", "pods") == "[30]"
+    await agent.run(
+        "deep = {}; at = deep\nfor i in range(12): at[f'k{i}'] = at = {}\nat['k'] = 'a walrus'"
+    )
+    assert "1 hit" in await agent.run("search('walrus', [deep])")
+    await agent.run("bomb = ['heron']\nfor _ in range(15): bomb = [bomb] * 9")
+    assert "[0]:" in await agent.run("search('heron', [bomb, 'x'])")
+
+
+async def test_tables_in_dicts_are_searched_row_by_row(agent: Agent) -> None:
+    await agent.run(
+        "import pandas\n"
+        "names = [f'filler number {i} of the sheet' for i in range(500)]\n"
+        "names[400] = 'a walrus\\nin two lines'; names[450] = 'a heron'\n"
+        "book = {'First': pandas.DataFrame({'name': ['x']}), "
+        "'Second': pandas.DataFrame({'n': range(500), 'name': names})}\n"
+        "books = {'a.xlsx': book, 'b.xlsx': {'Third': book['Second']['name']}}"
+    )
+    assert await found(agent, "walrus", "book") == "['Second']"
+    reply = await agent.run("h = search('heron', book)[0]; h.line <= 451 <= h.end_line")
+    assert "=> True" in reply
+    assert sorted(await found(agent, "walrus", "books")) == sorted("['a.xlsx', 'b.xlsx']")
+    await agent.run("book['Second'].loc[400, 'name'] = 'an okapi'")
+    assert await found(agent, "walrus", "book") == "[]"
+    assert await found(agent, "okapi", "book") == "['Second']"

@@ -180,6 +180,29 @@ async def test_a_view_whose_file_changed_says_so(agent: Agent, work: Path) -> No
     assert "An ostrich instead" in reply
 
 
+async def test_what_a_changed_view_has_not_is_not_said_of_its_file(
+    agent: Agent, work: Path
+) -> None:
+    (work / "small.log").write_text("a quiet line\n" * 1_000 + "the zeppelin landed\n")
+    await load(agent, "small.log")
+    assert "1 hit" in await agent.run("search('zeppelin', log)")
+    assert "0 hits" in await agent.run("search('walrus', log)")
+    (work / "small.log").write_text("another line\n" * 1_000 + "a walrus came\n")
+    assert "ViewChangedError: 'small.log'" in await agent.fails(
+        "exec_code", code="search('walrus', log)"
+    )
+    assert "1 hit" in await agent.run("log.refresh(); search('walrus', log)")
+
+
+async def test_a_hit_in_a_view_that_no_variable_holds_can_be_cited(
+    agent: Agent, work: Path
+) -> None:
+    (work / "small.log").write_text("a quiet line\n" * 10 + "\nthe zeppelin landed\n")
+    await load(agent, "small.log")
+    reply = await agent.run("cite(search('zeppelin', [log])[0])")
+    assert "small.log:" in reply and "sha256 of these lines" in reply
+
+
 async def test_a_view_larger_than_an_object_of_the_sandbox(agent: Agent, work: Path) -> None:
     with (work / "huge.log").open("wb") as file:
         file.write(b"a line like many others\n" * 1_000)
