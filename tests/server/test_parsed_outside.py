@@ -187,7 +187,7 @@ async def test_a_file_in_another_encoding_leaves_the_next_ones_of_a_folder_as_th
         encoding = "cp1252" if number in (1, 4) else "utf-8"
         text = f"number: {number}\nname: Käse {'x' * number * 20}\n"
         (work / "d" / f"{number}.yaml").write_bytes(text.encode(encoding))
-    reply = await load(agent, "d", format="yaml")
+    reply = await agent.load("d", format="yaml")
     assert "left out" not in reply
     assert "=> True" in await agent.run(
         "v == {f'{n}.yaml': {'number': n, 'name': ('Käse ' + 'x' * n * 20).rstrip()} "
@@ -210,7 +210,7 @@ async def test_files_of_an_archive_are_parsed_many_at_once(
     files["large.yaml"] = "n: 1\n#" + "x" * (3 << 20)
     files["z.yaml"] = "n: last\n"
     (work / "a.zip").write_bytes(docs.zipped(files))
-    reply = await load(agent, "a.zip", format="yaml")
+    reply = await agent.load("a.zip", format="yaml")
     assert "1 not readable (bad.yaml: invalid YAML" in reply
     assert "=> (204, True, ['Käse'], [], 1, 'last')" in await agent.run(
         "len(v), all(v[f'd/{n:03}.yaml'] == {'n': n} for n in range(200)), "
