@@ -111,6 +111,7 @@ class InFlight:
         self._on_progress = on_progress
         self._limits = limits = limits or CallLimits()
         self._room = asyncio.Semaphore(limits.max_in_flight)
+        self._together = Together()
         self._owners: dict[str, _Owner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
@@ -175,7 +176,7 @@ class InFlight:
         self._owners[owner.name] = owner
         if busy := [ticket for ticket, _ in read if ticket in owner.tasks]:
             raise BadRequestError(f"ticket {busy[0]} is in flight already")
-        together = Together([found for _, found in read if isinstance(found, Request)])
+        self._together.add([found for _, found in read if isinstance(found, Request)])
         for ticket, found in read:
             self._total += 1
             if isinstance(found, SubLLMError):
@@ -186,9 +187,7 @@ class InFlight:
                 await self._ended(owner, ticket, refusal)
                 continue
             self._bytes += size
-            task = owner.tasks[ticket] = asyncio.create_task(
-                self._ask(owner, ticket, found, together)
-            )
+            task = owner.tasks[ticket] = asyncio.create_task(self._ask(owner, ticket, found))
             self._tasks.add(task)
             task.add_done_callback(partial(self._gone, owner, ticket, size))
 
@@ -216,11 +215,11 @@ class InFlight:
             kind="failed",
         )
 
-    async def _ask(self, owner: _Owner, ticket: int, request: Request, together: Together) -> None:
+    async def _ask(self, owner: _Owner, ticket: int, request: Request) -> None:
         await self._room.acquire()
         slot = Slot(self._room)
         SLOT.set(slot)  # the context is that of this call's own task
-        TOGETHER.set(together)
+        TOGETHER.set(self._together)
         self._asking += 1
         try:
             result = await ask_one(self._model, request)

@@ -46,17 +46,20 @@ class Lookup:
 
 
 class Together:
-    """Requests that one caller asks at about the same time.
+    """Requests that one caller asks at about the same time, or one message after another.
 
     Args:
-        requests: all of them; they must not be replaced on their way, or they are looked for one
-            by one.
+        requests: that are there from the beginning. They must not be replaced on their way, or
+            they are looked for one by one.
     """
 
-    def __init__(self, requests: Sequence[Request]) -> None:
-        self._requests = requests
-        self._looking: asyncio.Task[Lookup] | None = None
-        self._looked = asyncio.Event()
+    def __init__(self, requests: Sequence[Request] = ()) -> None:
+        self._new = list(requests)
+        self._looks: dict[int, tuple[Request, _Look]] = {}
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """Take more requests; they are looked for with the next that is asked."""
+        self._new += requests
 
     async def look(
         self, request: Request, look: Callable[[Sequence[Request]], Awaitable[Lookup]]
@@ -64,15 +67,28 @@ class Together:
         """What a look at all of them found; `None` for a request that is not one of them.
 
         Args:
-            request: that is being asked.
-            look: looks; called for the first that is asked.
+            request: that is being asked, for the first time.
+            look: looks; called with all that were not looked for yet.
         """
-        if self._looking is None:
-            self._looking = asyncio.ensure_future(look(self._requests))
-            self._looking.add_done_callback(lambda _task: self._looked.set())
-        await self._looked.wait()  # so that one that is cancelled does not end it for the others
-        lookup = self._looking.result()
-        return lookup if lookup.key(request) is not None else None
+        if id(request) not in self._looks and self._new:
+            new, self._new = self._new, []
+            looking = _Look(look(new))
+            self._looks |= {id(one): (one, looking) for one in new}
+        found = self._looks.pop(id(request), None)
+        return await found[1].result() if found is not None else None
+
+
+class _Look:
+    """One look, which does not end with a task that waits for it."""
+
+    def __init__(self, looking: Awaitable[Lookup]) -> None:
+        self._task = asyncio.ensure_future(looking)
+        self._done = asyncio.Event()
+        self._task.add_done_callback(lambda _task: self._done.set())
+
+    async def result(self) -> Lookup:
+        await self._done.wait()
+        return self._task.result()
 
 
 TOGETHER: ContextVar[Together | None] = ContextVar("TOGETHER", default=None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +15,14 @@ from rlm_mcp.settings import Settings
 from ..server.test_stdio import raw_server, receive, send
 
 CODE = "r = sub_llm_map([f'question {i}' for i in range(20)], concurrency=4)\nlen(r), r[19]"
+
+
+def until_kept(settings: Settings, answers: int) -> None:
+    """Wait for the answers to be on the disk: the next call does not wait for that."""
+    with contextlib.closing(sqlite3.connect(settings.home / "store.sqlite")) as database:
+        deadline = time.monotonic() + 30
+        while database.execute("SELECT COUNT(*) FROM answers").fetchone()[0] < answers:
+            assert time.monotonic() < deadline, "answers that were given are not kept"
 
 
 def test_a_map_that_a_kill_interrupts_asks_only_for_the_rest(
