@@ -55,7 +55,7 @@ class Together:
 
     def __init__(self, requests: Sequence[Request] = ()) -> None:
         self._new = list(requests)
-        self._looks: dict[int, tuple[Request, _Look]] = {}
+        self._looks: dict[int, list[tuple[Request, _Look]]] = {}
 
     def add(self, requests: Sequence[Request]) -> None:
         """Take more requests; they are looked for with the next that is asked."""
@@ -73,9 +73,15 @@ class Together:
         if id(request) not in self._looks and self._new:
             new, self._new = self._new, []
             looking = _Look(look(new))
-            self._looks |= {id(one): (one, looking) for one in new}
-        found = self._looks.pop(id(request), None)
-        return await found[1].result() if found is not None else None
+            for one in new:  # the same may be there several times
+                self._looks.setdefault(id(one), []).append((one, looking))
+        found = self._looks.get(id(request))
+        if found is None:
+            return None
+        _, looking = found.pop()
+        if not found:
+            del self._looks[id(request)]
+        return await looking.result()
 
 
 class _Look:

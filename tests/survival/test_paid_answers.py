@@ -48,6 +48,7 @@ def test_a_map_that_a_kill_interrupts_asks_only_for_the_rest(
             assert model.wait_until(lambda now: left <= 0 and now.in_flight == 4, 60)
             answered = len(model.requests) - 4
             assert 10 <= answered <= 13
+            until_kept(settings, answered)
             process.kill()
             process.wait()
         model.delay_s = 0
