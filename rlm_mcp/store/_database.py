@@ -236,7 +236,8 @@ class Database:
         """Run a statement that puts rows in, for many at once.
 
         The interpreter's lock is given away for each statement, and beside a busy event loop it
-        takes 5 ms until it comes back: 100 rows one by one took 300 ms, together 10 (measured).
+        takes up to 5 ms until it comes back. An answer in a map of 1,000 waited for its write 120
+        ms on average when rows were written one by one, and 50 ms since (on a busy machine).
 
         Args:
             statement: with `{rows}` where a list of rows belongs, as after `VALUES`.
