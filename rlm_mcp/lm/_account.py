@@ -8,10 +8,11 @@ no number of concurrent callers gets past a budget.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -90,7 +91,8 @@ class Account:
         self._spent = Spending()
         self._held = _Held()
         self._began = time.monotonic()
-        self._settled = anyio.Event()
+        self._settled: asyncio.Event | None = None
+        self._chain: tuple[Account, ...] = (self, *(self.parent.chain() if self.parent else ()))
         self._loading: anyio.Event | None = None
         self._limits = [
             (kind, most) for kind in _COUNTS if (most := getattr(self.budget, kind)) is not None
@@ -116,12 +118,9 @@ class Account:
         least = Budget.made(rest)
         return Account(self.name, least, self, self.raised_by, self.otherwise, kept=kept)
 
-    def chain(self) -> Iterator[Account]:
+    def chain(self) -> tuple[Account, ...]:
         """This account and those above it."""
-        account: Account | None = self
-        while account is not None:
-            yield account
-            account = account.parent
+        return self._chain
 
     async def end(self) -> None:
         """Pay for nothing more, since another account may be opened for the owner elsewhere.
@@ -201,7 +200,10 @@ class Account:
 
     def bounds(self, *kinds: str) -> bool:
         """Whether any account of the chain has a budget of one of these kinds."""
-        return any(not account._kinds.isdisjoint(kinds) for account in self.chain())
+        for account in self._chain:  # most have no budget, and this is asked of every call
+            if account._kinds and not account._kinds.isdisjoint(kinds):
+                return True
+        return False
 
     def left(self) -> Budget:
         """What is left of the budgets, the smallest of the chain for each kind."""
@@ -245,7 +247,7 @@ class Account:
         if lacking is not None:
             with anyio.move_on_after(request.timeout_s):
                 while lacking is not None:
-                    await lacking._settled.wait()
+                    await lacking._until_settled()
                     lacking = self._lacking(held, request)
         if lacking is not None:
             raise _error(
@@ -346,8 +348,14 @@ class Account:
             account._held.add(held, -1)
             if account._ended and account.on_spent is not None:
                 account.on_spent(held.as_spent(-1))
-            event, account._settled = account._settled, anyio.Event()
-            event.set()
+            if account._settled is not None:
+                account._settled.set()
+                account._settled = None
+
+    async def _until_settled(self) -> None:
+        if self._settled is None:
+            self._settled = asyncio.Event()
+        await self._settled.wait()
 
 
 class Hold:
@@ -402,8 +410,7 @@ class Hold:
             self._settle(Spending(failed=failed, seconds=seconds))
 
     def _settle(self, spending: Spending) -> None:
-        if spending != Spending():
-            self._account._add(spending)
+        self._account._add(spending)
         if self._reserved:
             self._reserved = False
             self._account._release(self._each)

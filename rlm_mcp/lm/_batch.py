@@ -11,9 +11,9 @@ import anyio
 
 from ..errors import SubLLMError
 from ._model import SubModel
-from ._slot import SLOT, Slot
 from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
+from ._unwritten import UNWRITTEN, Unwritten
 
 _log = logging.getLogger(__name__)
 
@@ -49,21 +49,20 @@ async def ask_all(
     if concurrency < 1:
         raise ValueError("concurrency must be at least 1")
     results: list[Answer | SubLLMError | None] = [None] * len(requests)
-    room = anyio.Semaphore(concurrency)
+    waiting = iter(range(len(requests)))
     together = Together(requests)
+    unwritten = Unwritten()
     usage = Usage()
     finished = 0
 
-    async def work(index: int, slot: Slot) -> None:
+    async def work() -> None:
         nonlocal usage, finished
-        SLOT.set(slot)
         TOGETHER.set(together)
-        try:
+        UNWRITTEN.set(unwritten)
+        for index in waiting:
             result = results[index] = await ask_one(model, requests[index])
-        finally:
-            slot.give_back()
-        usage += usage_of(result)
-        finished += 1
+            usage += usage_of(result)
+            finished += 1
 
     def progress() -> BatchProgress:
         return BatchProgress(finished, usage.failed, len(requests), usage)
@@ -81,12 +80,9 @@ async def ask_all(
         if on_progress is not None:
             outer.start_soon(report)
         async with asyncio.TaskGroup() as workers:
-            for index in range(len(requests)):
-                try:
-                    room.acquire_nowait()  # those that begin together are looked up together
-                except anyio.WouldBlock:
-                    await room.acquire()
-                workers.create_task(work(index, Slot(room)))
+            for _ in range(min(concurrency, len(requests))):
+                workers.create_task(work())
+        await unwritten.wait()
         outer.cancel_scope.cancel()
     await tell(on_progress, progress())
     return [result for result in results if result is not None]

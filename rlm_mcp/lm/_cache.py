@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 from anyio import to_thread
 
@@ -33,10 +33,12 @@ class Flight:
     Args:
         landed: is done when it has ended.
         result: what came of it; `None` if it was cancelled.
+        written: is done when the answer is on the disk, or has waited long enough for it.
     """
 
     landed: asyncio.Event
     result: Answer | SubLLMError | None = None
+    written: asyncio.Event | None = None
 
 
 class AnswerCache:
@@ -56,7 +58,7 @@ class AnswerCache:
         self._asked: list[tuple[str, asyncio.Future[Answer | None]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._failed = False
-        self._lookups: WeakSet[Lookup] = WeakSet()
+        self._lookups: list[weakref.ref[Lookup]] = []
         self.flights: dict[str, Flight] = {}
 
     async def find(self, key: str) -> Answer | None:
@@ -87,14 +89,16 @@ class AnswerCache:
         for key, (_, used) in found.items():
             self._touch(key, used, now)
         lookup = Lookup(keys, {key: answer for key, (answer, _) in found.items()})
-        self._lookups.add(lookup)
+        self._lookups = [seen for seen in self._lookups if seen() is not None]
+        self._lookups.append(weakref.ref(lookup))
         return lookup
 
-    async def keep(self, key: str, answer: Answer) -> None:
-        """Keep an answer; it is on the disk when this returns, unless the store is in trouble."""
-        for lookup in self._lookups:
-            lookup.forget(key)
-        await self._journal.keep(KeptAnswer(key, answer.model, _packed(answer)))
+    def keep(self, key: str, answer: Answer) -> asyncio.Event:
+        """Keep an answer; return what is set when it is on the disk, or has waited long enough."""
+        for seen in self._lookups:
+            if (lookup := seen()) is not None:
+                lookup.forget(key)
+        return self._journal.keep(KeptAnswer(key, answer.model, _packed(answer)))
 
     async def _look(self) -> None:
         while self._asked:

@@ -15,11 +15,11 @@ from ._cache import AnswerCache, Flight
 from ._choose import AGENT
 from ._keys import key_of
 from ._model import SubModel
-from ._slot import answered
 from ._stage import Stage
 from ._together import TOGETHER, Lookup
 from ._trouble import copied
 from ._types import Answer, Request, Usage
+from ._unwritten import settle
 from ._vectors import Texts
 
 _IN_A_THREAD = 1 << 20
@@ -65,6 +65,8 @@ class Cached(Stage):
             if flight is None:
                 return await self._led(key, request, seen)
             result = await self._followed(flight, request)
+            if flight.written is not None:
+                await settle(flight.written)
             if isinstance(result, Answer):
                 await self._on_hit()
                 return replace(result, cached=True)
@@ -79,7 +81,7 @@ class Cached(Stage):
             if known is not None:
                 flight.result = known
                 return known
-            flight.result = answer = await self._asked(key, request)
+            flight.result = answer = await self._asked(key, request, flight)
             return answer
         except SubLLMError as error:
             flight.result = copied(error)
@@ -94,7 +96,6 @@ class Cached(Stage):
     async def _known(self, key: str, seen: Lookup | None) -> Answer | None:
         if seen is not None and seen.says(key):
             known = seen.answer(key)
-            await asyncio.sleep(0)  # so that all that ask the same now see that it is being asked
         else:
             known = await self._cache.find(key)
         if known is not None:
@@ -112,12 +113,14 @@ class Cached(Stage):
             calls=0,
         )
 
-    async def _asked(self, key: str, request: Request) -> Answer:
+    async def _asked(self, key: str, request: Request, flight: Flight | None = None) -> Answer:
         answer = await self._inner.ask(request)
-        answered()
         # Cut off where nobody asked for it, it is not the answer to the question.
         if not answer.cached and (not answer.truncated or request.max_tokens is not None):
-            await self._cache.keep(key, answer)
+            written = self._cache.keep(key, answer)
+            if flight is not None:
+                flight.written = written
+            await settle(written)
         return answer
 
     async def _key(self, request: Request) -> str:

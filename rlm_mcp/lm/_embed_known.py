@@ -18,6 +18,7 @@ from ._embeddings import Embedded, Spent, identity_of
 from ._journal import Journal
 from ._keys import address_of
 from ._model import SubModel
+from ._unwritten import settle
 from ._vectors import MAX_DIMENSIONS, Vectors, ask_for
 
 _log = logging.getLogger(__name__)
@@ -154,9 +155,8 @@ class KnownEmbeddings:
                 else:
                     vectors = dict(zip(part, result.vectors, strict=True))
                     found.update(vectors)
-                    await self._journal.keep(
-                        *(KeptAnswer(key, self.name, vector) for key, vector in vectors.items())
-                    )
+                    kept = (KeptAnswer(key, self.name, vector) for key, vector in vectors.items())
+                    await settle(self._journal.keep(*kept))
                 if errors:
                     return
 

@@ -20,9 +20,9 @@ from ..errors import BadRequestError, SubLLMError
 from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
 from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
 from ._model import SubModel
-from ._slot import SLOT, Slot
 from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
+from ._unwritten import UNWRITTEN, Unwritten
 
 GATHER_S = 0.005
 """After a call has ended, the others that end within this time are told of with it: a message to
@@ -112,6 +112,7 @@ class InFlight:
         self._limits = limits = limits or CallLimits()
         self._room = asyncio.Semaphore(limits.max_in_flight)
         self._together = Together()
+        self._unwritten = Unwritten()
         self._owners: dict[str, _Owner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._bytes = 0
@@ -153,6 +154,7 @@ class InFlight:
             if message.new:
                 await self._begin(owner, message.new)
             await owner.wait(message.timeout)
+            await self._unwritten.wait()
             return {"done": owner.take()}
         finally:
             self._forget_if_empty(owner)
@@ -216,19 +218,17 @@ class InFlight:
         )
 
     async def _ask(self, owner: _Owner, ticket: int, request: Request) -> None:
-        await self._room.acquire()
-        slot = Slot(self._room)
-        SLOT.set(slot)  # the context is that of this call's own task
-        TOGETHER.set(self._together)
-        self._asking += 1
-        try:
-            result = await ask_one(self._model, request)
-        except asyncio.CancelledError:
-            self._usage += Usage(1, 1)  # what it has cost by then nobody knows
-            raise
-        finally:
-            self._asking -= 1
-            slot.give_back()
+        TOGETHER.set(self._together)  # the context is that of this call's own task
+        UNWRITTEN.set(self._unwritten)
+        async with self._room:
+            self._asking += 1
+            try:
+                result = await ask_one(self._model, request)
+            except asyncio.CancelledError:
+                self._usage += Usage(1, 1)  # what it has cost by then nobody knows
+                raise
+            finally:
+                self._asking -= 1
         self._usage += usage_of(result)
         await self._ended(owner, ticket, result)
 

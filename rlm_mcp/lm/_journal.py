@@ -116,8 +116,12 @@ class Journal:
         self._next.touched.add(key)
         self._begin()
 
-    async def keep(self, *answers: KeptAnswer) -> None:
-        """Keep answers; return once they are written, or cannot be, or that takes too long."""
+    def keep(self, *answers: KeptAnswer) -> asyncio.Event:
+        """Keep answers.
+
+        Returns:
+            What is set once they are written, or cannot be, or that takes too long.
+        """
         batch = self._next
         if not batch.timed:
             batch.timed = True
@@ -126,8 +130,9 @@ class Journal:
             batch.keep(answer)
         self._bound()
         self._begin()
-        if self._retry is None:
-            await batch.enough.wait()
+        if self._retry is not None:
+            batch.enough.set()
+        return batch.enough
 
     def waiting(self) -> dict[str, KeptAnswer]:
         """The answers that are not written yet, by key."""

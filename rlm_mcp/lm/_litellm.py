@@ -250,9 +250,9 @@ class _Source:
 
 
 def _priced(route: Route, reply: ProviderReply) -> ProviderReply:
-    usd = None
-    if route.info is not None:
-        usd = route.info.usd(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
+    if route.info is None:
+        return reply
+    usd = route.info.usd(reply.input_tokens, reply.output_tokens, reply.cached_tokens)
     return replace(reply, usd=usd)
 
 

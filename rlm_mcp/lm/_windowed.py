@@ -28,6 +28,8 @@ class Windowed(Stage):
 
     async def ask(self, request: Request) -> Answer:
         """Ask, or raise `SubLLMError` of kind `context`; an unknown window refuses nothing."""
+        if _surely_fits(request):
+            return await self._inner.ask(request)
         tokens = Usage.guess(request).input_tokens
         if tokens > _SMALLEST_WINDOW:
             model = request.model or self._default_model
@@ -43,3 +45,11 @@ class Windowed(Stage):
                     calls=0,
                 )
         return await self._inner.ask(request)
+
+
+def _surely_fits(request: Request) -> bool:
+    """Whether the shortest window holds it: a character is at most one token of the estimate."""
+    prompt = request.prompt
+    if request.schema is not None or prompt.history or prompt.attachments:
+        return False
+    return len(prompt.text) + len(prompt.system or "") <= _SMALLEST_WINDOW

@@ -58,7 +58,7 @@ class OpenAIWire:
                 allow_redirects=False,  # a redirect would take the key to another host
             ) as response:
                 raw = await _read(response)
-                status, headers = response.status, dict(response.headers)
+                status, headers = response.status, response.headers
         except (aiohttp.ClientError, OSError, ValueError) as error:
             host = urlsplit(endpoint.base_url).netloc.rpartition("@")[2]
             again = not isinstance(error, aiohttp.InvalidURL)
@@ -66,7 +66,7 @@ class OpenAIWire:
             raise Trouble("connection", cause, again) from None
         if status != 200:
             message, code = _error_text(raw)
-            raise trouble_from_status(status, message, code, headers)
+            raise trouble_from_status(status, message, code, dict(headers))
         return _read_reply(raw)
 
     async def aclose(self) -> None:
@@ -83,7 +83,10 @@ class OpenAIWire:
             # own would make calls wait unseen.
             connector = aiohttp.TCPConnector(limit=0)
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+            # No cookies: what one account is told is not for the next.
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+            )
         return self._session
 
     def _proxy(self, base_url: str) -> str | None:

@@ -57,8 +57,12 @@ class Slow:
 class Meanwhile(ScriptedModel):
     """Answers after something else has happened."""
 
-    def __init__(self, happen: Callable[[Request], Coroutine[None, None, None]]) -> None:
-        super().__init__(upper)
+    def __init__(
+        self,
+        happen: Callable[[Request], Coroutine[None, None, None]],
+        script: Callable[[Request], str | SubLLMError] = upper,
+    ) -> None:
+        super().__init__(script)
         self._happen = happen
         self.asked: list[str] = []
 
@@ -216,8 +220,11 @@ async def test_when_the_one_that_asks_is_cancelled_another_takes_over(opened: Op
 
 
 async def test_an_error_reaches_all_that_ask_the_same_and_is_paid_once(opened: Open) -> None:
+    async def later(_request: Request) -> None:
+        await asyncio.sleep(0)
+
     error = SubLLMError("no", kind="refused", input_tokens=5)
-    model, account = opened(ScriptedModel([error, "never"]))
+    model, account = opened(Meanwhile(later, lambda request: error))
     results = await ask_all(model, [Request(Prompt("a"))] * 3, concurrency=3)
     assert [str(found) for found in results] == ["no"] * 3
     assert [found.calls for found in results] == [1, 0, 0]
