@@ -61,8 +61,11 @@ async def ask_all(
         UNWRITTEN.set(unwritten)
         for index in waiting:
             result = results[index] = await ask_one(model, requests[index])
-            usage += usage_of(result)
+            used = usage_of(result)
+            usage += used
             finished += 1
+            if not used.calls:
+                await asyncio.sleep(0)  # what is known waits for nothing, and others want to go on
 
     def progress() -> BatchProgress:
         return BatchProgress(finished, usage.failed, len(requests), usage)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from rlm_mcp.errors import StoreError, SubLLMError
-from rlm_mcp.lm import Budget, Calls, Prompt, Request, ScriptedModel, ask_all
+from rlm_mcp.lm import Account, Budget, Calls, Prompt, Request, ScriptedModel, ask_all
 from rlm_mcp.store import Answers, KeptAnswer, Spending, Store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -174,6 +176,31 @@ async def test_the_oldest_of_too_many_that_wait_are_given_up(
     disk.room = True
     await calls.aclose()
     assert 0 < store.answers.size() < 25_000
+
+
+async def test_a_map_asks_on_while_the_disk_is_slow_and_ends_when_all_is_written(
+    store: Store,
+) -> None:
+    asked = threading.Event()
+
+    class SlowDisk(Disk):
+        def write(self, *rows: Any) -> None:
+            assert asked.wait(30)
+            super().write(*rows)
+
+    def answer(request: Request) -> str:
+        if request.prompt.text == "9":
+            asked.set()
+        return upper(request)
+
+    calls = Calls(ScriptedModel(answer), "m", SlowDisk(store.answers))
+    questions = [asking(str(number)) for number in range(10)]
+    await ask_all(calls.model(Account("test")), questions, concurrency=1)
+    later = Calls(ScriptedModel([]), "m", store.answers)
+    known = await ask_all(later.model(Account("test")), questions, concurrency=1)
+    assert [getattr(found, "cached", None) for found in known] == [True] * 10
+    await calls.aclose()
+    await later.aclose()
 
 
 async def test_a_store_that_another_process_holds_costs_no_answer_twice(
