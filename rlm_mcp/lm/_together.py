@@ -89,12 +89,14 @@ class _Look:
 
     def __init__(self, looking: Awaitable[Lookup]) -> None:
         self._task = asyncio.ensure_future(looking)
-        self._done = asyncio.Event()
-        self._task.add_done_callback(lambda _task: self._done.set())
+        self._turn = asyncio.Semaphore(0)
+        self._task.add_done_callback(lambda _task: self._turn.release())
 
     async def result(self) -> Lookup:
-        await self._done.wait()
-        return self._task.result()
+        # One after another, each in a turn of the event loop: a hundred that go on at once are all
+        # made ready before the first is sent, and so come back at once, again and again.
+        async with self._turn:
+            return self._task.result()
 
 
 TOGETHER: ContextVar[Together | None] = ContextVar("TOGETHER", default=None)
