@@ -196,25 +196,34 @@ class StoreReader:
         return found
 
     def parts(
-        self, parents: Collection[str], *, kind: str | None = None, status: str | None = None,
-        after: str = "", limit: int,
-    ) -> list[SpanRow]:  # fmt: skip
+        self,
+        parents: Collection[str],
+        *,
+        kind: str | None = None,
+        statuses: Sequence[str] | None = None,
+        after: str = "",
+        limit: int,
+    ) -> list[SpanRow]:
         """Parts of spans of one tree, without their details, in the order in which they began.
 
         Args:
             parents: the ids of the spans, all of one tree.
             kind: of the parts; all if left out.
-            status: the same.
+            statuses: that they may have; any if left out.
             after: the id that they come after.
             limit: how many.
         """
         found: list[SpanRow] = []
         for some in _some(sorted(parents)):
+            wanted, given = f"parent IN ({_marks(some)})", list(some)
+            if kind is not None:
+                wanted, given = f"{wanted} AND kind = ?", [*given, kind]
+            if statuses is not None:
+                wanted, given = f"{wanted} AND status IN ({_marks(statuses)})", [*given, *statuses]
             rows = self._database.rows(
-                f"SELECT {_SHAPE} FROM spans WHERE id > ? AND id < ? "
-                f"AND parent IN ({', '.join('?' * len(some))}) "
-                "AND kind = IFNULL(?, kind) AND status = IFNULL(?, status) ORDER BY id LIMIT ?",
-                max(after, some[0]), _end(some[0][:TREE]), *some, kind, status, limit,
+                f"SELECT {_SHAPE} FROM spans WHERE id > ? AND id < ? AND {wanted} "
+                "ORDER BY id LIMIT ?",
+                max(after, some[0]), _end(some[0][:TREE]), *given, limit,
             )  # fmt: skip
             found += [_shape_of(row) for row in rows]
         return sorted(found, key=lambda span: span.id)[:limit]
@@ -228,10 +237,9 @@ class StoreReader:
         """
         found: dict[str, dict[str, Any]] = {}
         for some in _some(sorted(ids)):
-            marks = ", ".join("?" * len(some))
             for row in self._database.rows(
                 "SELECT id, CASE WHEN size <= ? THEN detail END AS detail FROM spans "
-                f"WHERE id IN ({marks})",
+                f"WHERE id IN ({_marks(some)})",
                 most, *some,
             ):  # fmt: skip
                 text = row["detail"]
@@ -250,6 +258,10 @@ def _end(tree: str) -> str:
 
 def _some(values: Sequence[str]) -> list[Sequence[str]]:
     return [values[at : at + _VALUES] for at in range(0, len(values), _VALUES)]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _commit_of(row: sqlite3.Row) -> Commit:

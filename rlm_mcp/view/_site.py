@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..errors import RlmError, SpaceError
-from ..store import INTERRUPTED, RUNNING
 from ._home import Home
 from ._pages import Pages, templates
 
@@ -52,9 +51,14 @@ def site(home: Home, token: str, *, texts: bool) -> ASGIApp:
     """
     base = f"/{token}/"
 
-    def page(name: str, status: int = 200, *, stamp: str | None = None, **given: Any) -> Response:
-        template = templates().get_template(name)
-        return HTMLResponse(template.render(base=base, stamp=stamp, **given), status)
+    def page(name: str, given: dict[str, Any], stamp: str | None = None) -> Response:
+        given = {"base": base, "stamp": stamp, "home": str(home.folder), **given}
+        return HTMLResponse(templates().get_template(name).render(given))
+
+    def message(code: int, heading: str, text: str) -> Response:
+        answer = page("message.html", {"heading": heading, "message": text})
+        answer.status_code = code
+        return answer
 
     def looking(
         name: str, make: Callable[[Pages, Request], dict[str, Any]], *, live: bool = True
@@ -73,18 +77,18 @@ def site(home: Home, token: str, *, texts: bool) -> ASGIApp:
                 given = _NO_SPACES
             else:
                 raise SpaceError(f"there are no spaces in {home.folder}")
-            return page(name, stamp=stamp if live else None, home=str(home.folder), **given)
+            return page(name, given, stamp if live else None)
 
         return answer
 
     def failed(_request: Request, error: Exception) -> Response:
         if isinstance(error, SpaceError):
-            return page("message.html", 404, heading="Not here", message=str(error))
-        return page("message.html", 503, heading="The store cannot be read", message=str(error))
+            return message(404, "Not here", str(error))
+        return message(503, "The store cannot be read", str(error))
 
     def refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return page("message.html", error.status_code, heading="Not here", message=error.detail)
+        return message(error.status_code, "Not here", error.detail)
 
     routes = [
         Route("/", looking("spaces.html", _spaces), methods=["GET"]),
@@ -125,11 +129,11 @@ def _commits(pages: Pages, request: Request) -> dict[str, Any]:
 
 
 def _span(pages: Pages, request: Request) -> dict[str, Any]:
-    status = request.query_params.get("status")
+    params = request.query_params
     return pages.span(
         request.path_params["span"],
-        after=request.query_params.get("after", ""),
-        status=RUNNING if status == INTERRUPTED else status,
+        after=params.get("after", ""),
+        status=params.get("status") or None,
     )
 
 

@@ -118,7 +118,9 @@ class Trees:
             The parts, and whether there are more.
         """
         most = self._bounds.calls
-        found = self._reader.parts({span.id}, status=status, after=after, limit=most + 1)
+        # What a server that is gone left behind is running until another has the space.
+        wanted = [status, *([RUNNING] if status == INTERRUPTED else [])] if status else None
+        found = self._reader.parts({span.id}, statuses=wanted, after=after, limit=most + 1)
         rows = (
             self._reader.shape(span.tree, found[0].id, SUB_LLM, self._bounds.rows) if found else []
         )
