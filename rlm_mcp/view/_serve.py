@@ -111,8 +111,8 @@ def _ignore(_number: int, _frame: object) -> None:
 def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server((ADDRESS, port))
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise BadRequestError(
             f"cannot listen on {ADDRESS}:{port} ({reason}); leave --port out for one that is free"
         ) from error

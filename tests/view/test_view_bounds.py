@@ -95,7 +95,7 @@ def test_what_is_nested_very_deeply_is_shown_to_a_depth(view: View, table: SpanT
         page = viewing.get()
         assert "depth 29<" in page and "depth 30<" not in page
         assert "1 further part" in page
-        deepest = [link for link in links(page, "/span/") if rows[29].id in link][0]
+        deepest = next(link for link in links(page, "/span/") if rows[29].id in link)
         assert "depth 1500<" not in viewing.get(deepest)
         assert "depth 45<" in viewing.get(deepest)
 
