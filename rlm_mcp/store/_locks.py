@@ -70,6 +70,8 @@ def is_held(folder: Path, handle: str) -> bool:
     try:
         with (folder / f"{handle}.lock").open("rb") as file:
             holder = int(file.read(32))
+        if holder <= 0:
+            return False  # which would name groups of processes
         os.kill(holder, 0)
     except PermissionError:
         pass  # of another user, but there

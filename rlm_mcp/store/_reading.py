@@ -156,11 +156,12 @@ class StoreReader:
 
     def first_of(self, tree: str, space: str) -> str | None:
         """The id of the first span of a tree that belongs to a space."""
+        # By the tree's range: the index of spaces would be read as far as the space goes.
         row = self._database.row(
-            "SELECT MIN(id) FROM spans WHERE space = ? AND id > ? AND id < ?",
-            space, tree, _end(tree),
+            "SELECT id FROM spans WHERE id > ? AND id < ? AND +space = ? ORDER BY id LIMIT 1",
+            tree, _end(tree), space,
         )  # fmt: skip
-        return None if row is None else row[0]
+        return row["id"] if row is not None else None
 
     def shape(self, tree: str, begin: str, kinds_but: str, limit: int) -> list[SpanRow]:
         """The spans of a tree without their details, in the order in which they began.

@@ -42,13 +42,18 @@ def facts_of(span: SpanRow) -> list[str]:
         ended = detail.get("ended")
         facts.append(f"space {fork}")
         facts.append(str(ended) if ended != "submitted" else "")
-    facts += spent_texts(detail.get("input_tokens"), detail.get("output_tokens"), detail.get("usd"))
+    usd = detail.get("usd")
+    facts += spent_texts(
+        _number(detail.get("input_tokens")),
+        _number(detail.get("output_tokens")),
+        usd if isinstance(usd, int | float) else None,
+    )
     return [fact for fact in facts if fact]
 
 
-def spent_texts(read: int | None, written: int | None, usd: float | None) -> list[str]:
+def spent_texts(read: int, written: int, usd: float | None) -> list[str]:
     """Tokens and their price; nothing where there are none."""
-    tokens = (read or 0) + (written or 0)
+    tokens = read + written
     if not tokens:
         return []
     price = "price unknown" if usd is None else f"${usd:,.4f}" if usd < 1 else f"${usd:,.2f}"
@@ -64,8 +69,8 @@ def label_of(span: SpanRow) -> str:
             telling = _telling(text) if name in ("code", "prompt") else text
             return next((line.strip() for line in telling.splitlines() if line.strip()), "")
     for name in _ASKED[:3]:
-        if f"{name}_chars" in detail:
-            return f"({name}: {detail[f'{name}_chars']:,} characters)"
+        if chars := _number(detail.get(f"{name}_chars")):
+            return f"({name}: {chars:,} characters)"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from rlm_mcp.lm import Answer, Request, ScriptedModel
 from rlm_mcp.settings import Settings
+from rlm_mcp.store import Store
 
 from ..conftest import Connect
 from .conftest import View, links, text_of
@@ -76,6 +78,22 @@ async def test_commits_say_which_state_was_left(view: View) -> None:
         (left,) = (row for row in rows if "del kept" in row)
         assert "undone" in left
         assert sum("undone" in row for row in rows) == 1
+
+
+@pytest.mark.usefixtures("history")
+async def test_what_was_undone_is_said_to_be_when_its_commit_is_gone(
+    view: View, settings: Settings
+) -> None:
+    with contextlib.closing(Store(settings.home)) as store:
+        assert store.tidy(entries=100, size=1 << 40).commits
+    with view("main") as viewing:
+        page = viewing.get()
+        (deleted,) = (part for part in articles(page) if "- kept" in part)
+        assert "undone" in deleted and "commit" not in deleted
+        (link,) = links(page, "/commits")
+        assert "del kept" not in text_of(viewing.get(link))
+        first = articles(page)[-1]
+        assert "commit" in first and "undone" not in first
 
 
 @pytest.mark.usefixtures("history")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import stat
+import subprocess
 from pathlib import Path
 
 import httpx2
 import pytest
 
+import rlm_mcp.view
 from rlm_mcp.settings import Settings
 from rlm_mcp.store import SpanRow, Store
 
@@ -189,6 +192,18 @@ async def test_a_home_that_is_damaged_or_of_another_version_is_said_to_be(
         assert viewing.end() == 0
         assert viewing.process.stderr is not None
         assert "Traceback" not in viewing.process.stderr.read()
+
+
+def test_the_script_makes_no_markup_of_text() -> None:
+    script = (Path(rlm_mcp.view.__file__).parent / "static" / "view.js").read_text()
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval",
+                "Function", "setAttribute", "createContextualFragment"):  # fmt: skip
+        assert way not in script
+    node = shutil.which("node")
+    if node is not None:
+        file = str(Path(rlm_mcp.view.__file__).parent / "static" / "view.js")
+        checked = subprocess.run([node, "--check", file], capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stderr
 
 
 def test_a_browser_is_led_to_the_page_by_a_file_that_others_cannot_read(
