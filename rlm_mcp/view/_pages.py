@@ -300,11 +300,28 @@ def _as_forest(rows: list[SpaceRow], *, runs: bool) -> list[tuple[SpaceRow, int,
     waiting = [(top, 0) for top in reversed(tops.values())]
     while waiting:
         row, depth = waiting.pop()
-        forks = below.get(row.handle, [])
-        listed = [fork for fork in forks if runs or not _is_run(fork)]
-        ordered.append((row, depth, len(forks) - len(listed)))
+        listed, hidden = _listed_below(row, below, runs=runs)
+        ordered.append((row, depth, hidden))
         waiting += [(fork, depth + 1) for fork in reversed(listed)]
     return ordered
+
+
+def _listed_below(
+    row: SpaceRow, below: dict[str, list[SpaceRow]], *, runs: bool
+) -> tuple[list[SpaceRow], int]:
+    """The forks that stand below a space, and how many of runs do not: what was forked from those
+    stands in their place."""
+    listed: list[SpaceRow] = []
+    hidden = 0
+    waiting = below.get(row.handle, [])[::-1]
+    while waiting:
+        fork = waiting.pop()
+        if runs or not _is_run(fork):
+            listed.append(fork)
+        else:
+            hidden += 1
+            waiting += below.get(fork.handle, [])[::-1]
+    return listed, hidden
 
 
 def _origin(row: SpaceRow, known: dict[str, SpaceRow]) -> SpaceRow | None:

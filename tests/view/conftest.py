@@ -70,7 +70,7 @@ def view(settings: Settings) -> View:
                 "--home", str(settings.home), *arguments,
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**environ, **variables},
+            env={**environ, "RLM_MCP_CONFIG": os.devnull, **variables},
         )  # fmt: skip
         assert process.stdout is not None
         try:

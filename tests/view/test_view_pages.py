@@ -32,14 +32,20 @@ def alone(page: str, says: str) -> str:
 
 
 @pytest.mark.usefixtures("history")
-async def test_the_spaces_are_listed_as_a_tree_with_what_they_spent(view: View) -> None:
+async def test_the_spaces_are_listed_as_a_tree_with_what_they_spent(
+    view: View, settings: Settings
+) -> None:
+    with contextlib.closing(Store(settings.home)) as store:
+        (run,) = (row.handle for row in store.spaces() if row.handle.count(".rlm-") == 1)
+        store.fork(run, "from-the-run")
     with view() as viewing:
         page = viewing.get()
-        assert "4 spaces" in text_of(page)
+        assert "5 spaces" in text_of(page)
         rows = [text_of(row) for row in re.findall(r"<tr id.*?</tr>", page, re.S)]
-        assert len(rows) == 2  # those of runs are counted
+        assert len(rows) == 3  # those of runs are counted
+        assert sum("trial" in row or "from-the-run" in row for row in rows) == 2
         (main,) = (row for row in rows if "main" in row)
-        assert "1 run" in main and "74 calls, 1 known" in main and "tokens" in main
+        assert "2 runs" in main and "74 calls, 1 known" in main and "tokens" in main
         assert 'class="depth1"' in page and "trial" in page
         (more,) = links(page, "runs=1")
         assert len(re.findall(r"main\.rlm-[0-9a-f]{8}</a>", viewing.get(more))) == 1
