@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = (
     {"cli"},
-    {"server", "clients"},
+    {"server", "clients", "view"},
     {"settings"},
     {"recursion", "trajectory"},
     {"space"},

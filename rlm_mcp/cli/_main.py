@@ -13,7 +13,7 @@ from .. import __version__
 from ..errors import RlmError
 from ._options import settings_options
 
-_COMMANDS = ("setup", "demo", "doctor", "install", "spaces", "run")
+_COMMANDS = ("setup", "demo", "doctor", "install", "spaces", "run", "view")
 """Each is `command` in a module of its name. `serve` is here: it must start fast."""
 
 

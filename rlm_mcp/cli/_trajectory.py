@@ -16,9 +16,19 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ..errors import SourceError
-from ..quantities import counted, seconds_text
+from ..quantities import counted
 from ..store import SpanRow, Store
-from ..trajectory import Node, export_line, read_trees, spans_of
+from ..trajectory import (
+    TEXTS,
+    Node,
+    export_line,
+    facts_of,
+    label_of,
+    read_trees,
+    spans_of,
+    spent_texts,
+    title_of,
+)
 
 GROUPED = 4
 """Sub-LLM calls of one parent that are shown each; more are shown as their sum."""
@@ -29,10 +39,6 @@ _STYLES = {
     "ok": "green", "failed": "red", "lost": "red", "timeout": "red",
     "cancelled": "yellow", "interrupted": "yellow", "running": "cyan",
 }  # fmt: skip
-_TEXTS = (
-    "code", "question", "system", "history", "prompt", "arguments", "output", "value", "error",
-    "answer", "reply",
-)  # fmt: skip
 
 
 def print_trees(store: Store, space: str, limit: int, *, full: bool) -> None:
@@ -72,7 +78,7 @@ def print_trees(store: Store, space: str, limit: int, *, full: bool) -> None:
 def _add(branch: Tree, node: Node, *, full: bool) -> None:
     below = branch.add(_line(node))
     if full:
-        for name in _TEXTS:
+        for name in TEXTS:
             if text := node.span.detail.get(name):
                 below.add(Text(f"{name}: ", style="dim").append(_printable(str(text))))
     calls = [part for part in node.parts if part.span.kind == "sub_llm"]
@@ -89,62 +95,21 @@ def _add(branch: Tree, node: Node, *, full: bool) -> None:
 def _outer_line(span: SpanRow) -> Text:
     """What happened in another space, and had its parts here."""
     line = Text(f"part of {_one_line(span.kind)} in space {_printable(span.space)}", style="dim")
-    if label := _label(Node(span)):
-        line.append("  " + label, style="italic")
+    if label := label_of(span):
+        line.append("  " + _one_line(label), style="italic")
     return line
 
 
 def _line(node: Node) -> Text:
-    span, detail = node.span, node.span.detail
-    name = span.kind if span.kind != "spaces" else f"spaces {detail.get('action', '')}"
-    if "number" in detail:
-        name += f" {detail['number']}"
+    span = node.span
     moment = time.strftime("%m-%d %H:%M:%S", time.localtime(span.started))
     line = Text(f"{moment} ", style="dim")
-    line.append(f"{_one_line(name)} ", style="bold")
+    line.append(f"{_one_line(title_of(span))} ", style="bold")
     line.append(span.status, style=_STYLES.get(span.status, "red"))
-    parts = [seconds_text(span.seconds)] if span.seconds is not None else []
-    if span.kind == "sub_llm":
-        parts.append(str(detail.get("model", "")))
-        parts.append("cached" if detail.get("cached") else "")
-        parts.append(str(detail.get("error_kind", "")))
-    if detail.get("calls") or detail.get("cached_calls"):
-        parts.append(counted(detail.get("calls", 0), "call"))
-        cached, failed = detail.get("cached_calls"), detail.get("failed_calls")
-        parts.append(f"{cached:,} cached" if cached else "")
-        parts.append(f"{failed:,} failed" if failed else "")
-    if span.kind == "sub_rlm" and isinstance(fork := detail.get("fork"), str):
-        ended = detail.get("ended")
-        parts.append(f"space {fork}")
-        parts.append(str(ended) if ended != "submitted" else "")
-    parts += _spent(detail.get("input_tokens"), detail.get("output_tokens"), detail.get("usd"))
-    line.append(" " + ", ".join(_one_line(part) for part in parts if part))
-    if label := _label(node):
-        line.append("  " + label, style="italic")
+    line.append(" " + ", ".join(_one_line(fact) for fact in facts_of(span)))
+    if label := label_of(span):
+        line.append("  " + _one_line(label), style="italic")
     return line
-
-
-def _label(node: Node) -> str:
-    """What tells a span from others of its kind: the first line of what it was asked to do."""
-    detail = node.span.detail
-    names = ("code", "question", "prompt", "arguments")
-    # What a change of a space came to says more than what it was given.
-    for name in ("reply", *names) if node.span.kind == "spaces" else names:
-        if isinstance(text := detail.get(name), str):
-            return _one_line(_telling(text) if name in ("code", "prompt") else text)
-    for name in names[:3]:
-        if f"{name}_chars" in detail:
-            return f"({name}: {detail[f'{name}_chars']:,} characters)"
-    return ""
-
-
-def _telling(text: str) -> str:
-    """Text from the first line on that is not the same in many."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if line.strip() and not line.startswith(("import ", "from ", "Question:")):
-            return "\n".join(lines[number:])
-    return text
 
 
 def _sum(calls: Sequence[Node]) -> Text:
@@ -163,27 +128,12 @@ def _sum(calls: Sequence[Node]) -> Text:
     read = sum(detail.get("input_tokens", 0) for detail in details)
     written = sum(detail.get("output_tokens", 0) for detail in details)
     line = Text(f"{len(calls):,} sub_llm calls", style="bold")
-    line.append(": " + ", ".join([states, *_spent(read, written, usd)]))
+    line.append(": " + ", ".join([states, *spent_texts(read, written, usd)]))
     kinds = Counter(d["error_kind"] for d in details if isinstance(d.get("error_kind"), str))
     if kinds:
         told = ", ".join(f"{count:,} {_one_line(kind)}" for kind, count in kinds.most_common(3))
         line.append(f" ({told})", style="red")
     return line
-
-
-def _spent(read: int | None, written: int | None, usd: float | None) -> list[str]:
-    tokens = (read or 0) + (written or 0)
-    if not tokens:
-        return []
-    price = "price unknown" if usd is None else f"${usd:,.4f}" if usd < 1 else f"${usd:,.2f}"
-    return [f"{_short(tokens)} tokens", price]
-
-
-def _short(number: int) -> str:
-    for unit, size in (("M", 1_000_000), ("k", 1_000)):
-        if number >= size:
-            return f"{number / size:.1f}{unit}"
-    return str(number)
 
 
 def _one_line(text: str) -> str:

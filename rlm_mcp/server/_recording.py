@@ -13,6 +13,7 @@ from ..loaders import public_form
 from ..space import Execution
 from ..trajectory import NOTHING, Recorded, Recorder, Span
 from . import _arguments as args
+from ._render import changes_text
 
 _KINDS = {
     "exec_code": "execution",
@@ -104,6 +105,8 @@ class Recording:
                 "output": output or None,
                 "value": execution.value,
                 "error": execution.error or execution.lost,
+                "changes": changes_text(execution) or None,
+                "notes": "\n".join(execution.notes) or None,
             },
             number=execution.number,
             printed_chars=execution.total,

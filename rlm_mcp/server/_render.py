@@ -46,7 +46,7 @@ def execution_text(
     """The reply to `exec_code`; `named` is whether the next call has to name the space."""
     footer = _footer(execution, space, usage, left)
     body = [_value(execution), clean(execution.error or ""), _stopped(execution)]
-    body += [_changes(execution), *(f"note: {clean(note)}" for note in execution.notes)]
+    body += [changes_text(execution), *(f"note: {clean(note)}" for note in execution.notes)]
     rest = "\n".join(part for part in body if part)
     rest = cut(rest, max(max_chars - len(footer) - 400, 200), "print less of it")
     room = max_chars - len(rest) - len(footer) - 2
@@ -93,7 +93,8 @@ def _stopped(execution: Execution) -> str:
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
-def _changes(execution: Execution) -> str:
+def changes_text(execution: Execution) -> str:
+    """The variables that an execution added, changed and removed, one in a line."""
     lines = []
     for change in execution.changes[:MAX_CHANGES]:
         brief = f": {clean(change.brief)}" if change.brief else ""

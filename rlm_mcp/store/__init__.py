@@ -5,6 +5,7 @@ from ._answers import Answers, KeptAnswer, Spending
 from ._commits import Commit
 from ._history import Tidied
 from ._opening import Opened
+from ._reading import Step, StoreReader
 from ._spaces import SpaceRow
 from ._spans import INTERRUPTED, RUNNING, SpanRow, SpanTable
 from ._store import Store
@@ -22,7 +23,9 @@ __all__ = [
     "SpanRow",
     "SpanTable",
     "Spending",
+    "Step",
     "Store",
+    "StoreReader",
     "Tidied",
     "ViewRow",
     "Writer",

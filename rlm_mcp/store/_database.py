@@ -150,17 +150,23 @@ class Database:
     Args:
         path: of the database; its folder exists.
         sync: whether a transaction survives the loss of power.
+        reading: never write: the database is there, and is left as it is.
     """
 
-    def __init__(self, path: Path, *, sync: bool) -> None:
+    def __init__(self, path: Path, *, sync: bool = False, reading: bool = False) -> None:
         self._lock = threading.RLock()
         self._folder = path.parent
         try:
-            _make_private(path)
+            if not reading:
+                _make_private(path)
             self._connection = sqlite3.connect(
-                path, timeout=30, isolation_level=None, check_same_thread=False
-            )
+                f"{path.absolute().as_uri()}?mode=ro" if reading else path,
+                timeout=30, isolation_level=None, check_same_thread=False, uri=reading,
+            )  # fmt: skip
             self._connection.row_factory = sqlite3.Row
+            if reading:
+                self._check_version(path)
+                return
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             self._connection.execute("PRAGMA foreign_keys = ON")
@@ -170,14 +176,25 @@ class Database:
         except OSError as error:
             raise StoreError(f"the store {path.parent} cannot be used ({error})") from error
 
+    def _check_version(self, path: Path) -> None:
+        if self._version(path) < VERSION:
+            raise StoreError(
+                f"the store {path.parent} was written by an older rlm-mcp, and this only looks; "
+                "`rlm-mcp spaces` brings it up to date"
+            )
+
+    def _version(self, path: Path) -> int:
+        found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if found > VERSION:
+            raise StoreError(
+                f"the store {path.parent} was written by a newer rlm-mcp (format {found}); "
+                "upgrade rlm-mcp, or set RLM_MCP_HOME to another folder"
+            )
+        return found
+
     def _prepare(self, path: Path) -> None:
         with self.transaction():
-            found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-            if found > VERSION:
-                raise StoreError(
-                    f"the store {path.parent} was written by a newer rlm-mcp (format {found}); "
-                    "upgrade rlm-mcp, or set RLM_MCP_HOME to another folder"
-                )
+            found = self._version(path)
             for upgrade in _UPGRADES[found:]:
                 for statement in upgrade.split(";\n"):
                     if statement.strip():

@@ -9,7 +9,7 @@ from .conftest import Command
 def test_help_says_what_each_command_does_in_a_line(command: Command) -> None:
     shown = command("--help")
     assert shown.returncode == 0
-    for name in ("serve", "setup", "demo", "doctor", "install", "spaces"):
+    for name in ("serve", "setup", "demo", "doctor", "install", "spaces", "view"):
         assert f"\n  {name} " in shown.stdout
 
 
