@@ -26,6 +26,8 @@ def base_commit(
     size: int,
     stop: StopPoint | None,
     guest: str,
+    *,
+    sync: bool,
 ) -> int:
     """The commit that is a base image as it is; the image becomes part of the store.
 
@@ -37,6 +39,7 @@ def base_commit(
         size: its bytes.
         stop: where code is stopped in it.
         guest: version of the project's code in it.
+        sync: whether the image must survive the loss of power at once, as what spaces commit.
 
     Raises:
         StoreError: the disk is full, or the image is damaged.
@@ -50,7 +53,7 @@ def base_commit(
     target = folder / name
     if row is not None and target.exists() and target.stat().st_size == size:
         return int(row["id"])
-    copy_image(image, target, digest)
+    copy_image(image, target, digest, sync=sync)
     descriptor = os.open(target, os.O_RDONLY)
     try:
         known = identity(descriptor)

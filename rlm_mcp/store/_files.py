@@ -98,13 +98,14 @@ class Segment:
             self._descriptor = -1
 
 
-def copy_image(source: Path, target: Path, digest: str) -> None:
+def copy_image(source: Path, target: Path, digest: str, *, sync: bool) -> None:
     """Copy an image into the store and check it on the way.
 
     Args:
         source: the image.
         target: where it belongs; appears whole or not at all.
         digest: the SHA-256 that it must have.
+        sync: whether it must survive the loss of power when this returns.
 
     Raises:
         StoreError: the image is damaged, or the disk is full.
@@ -123,12 +124,14 @@ def copy_image(source: Path, target: Path, digest: str) -> None:
                 else:
                     write.write(data)
             write.truncate(size)
-            write.flush()
-            os.fsync(write.fileno())
+            if sync:
+                write.flush()
+                os.fsync(write.fileno())
         if found.hexdigest() != digest:
             raise StoreError("the base image in the cache is damaged; run `rlm-mcp setup --force`")
         part.replace(target)
-        sync_folder(target.parent)
+        if sync:
+            sync_folder(target.parent)
     except OSError as error:
         raise explained(error) from error
     finally:

@@ -61,6 +61,7 @@ class Store:
         """Which files views stand for."""
         self._spaces = SpaceRows(self._database)
         self._writers = Writers(self._database, home, sync=sync)
+        self._sync = sync
 
     # Spaces ------------------------------------------------------------------------------
 
@@ -140,7 +141,9 @@ class Store:
 
     def root(self, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str) -> int:
         """The commit that is a base image as it is; arguments as for `create`."""
-        return base_commit(self._database, self._pages, image, digest, size, stop, guest)
+        return base_commit(
+            self._database, self._pages, image, digest, size, stop, guest, sync=self._sync
+        )
 
     def keep_artefact(self, module: str, files: Sequence[Path]) -> None:
         """Keep what spaces are run with, so that they can be read after an upgrade of it.

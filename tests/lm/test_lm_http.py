@@ -187,7 +187,7 @@ async def test_the_timeout_ends_the_request(server: LocalOpenAIServer, model: Li
     with pytest.raises(SubLLMError, match=r"no answer within 0\.5 s") as caught:
         await model.ask(Request(Prompt("hello"), timeout_s=0.5))
     assert caught.value.kind == "timeout"
-    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 5)
+    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 30)
 
 
 async def test_a_misspelt_model_is_an_error(server: LocalOpenAIServer, model: LiteLLMModel) -> None:
@@ -310,17 +310,17 @@ async def test_cancelling_a_batch_leaves_no_request_running(
 ) -> None:
     await model.load()
     server.delay_s = 60
-    with anyio.move_on_after(30) as scope:
+    with anyio.move_on_after(60) as scope:
         async with anyio.create_task_group() as group:
             requests = [Request(Prompt("hello"))] * 20
             group.start_soon(lambda: ask_all(model, requests, concurrency=5))
             arrived = await to_thread.run_sync(
-                server.wait_until, lambda now: now.in_flight == 5, 20
+                server.wait_until, lambda now: now.in_flight == 5, 30
             )
             assert arrived
             group.cancel_scope.cancel()
     assert not scope.cancelled_caught
-    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 5)
+    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 30)
     assert (len(server.requests), server.abandoned) == (5, 5)
 
 
