@@ -23,7 +23,6 @@ from rlm_mcp.settings import Settings, load_settings
 from rlm_mcp.space import Limits, Spaces
 from rlm_mcp.store import Store
 
-
 PATIENCE = 60.0
 """Seconds in which what comes soon has come, also on a machine that is slow and does other things
 at the same time. What hangs takes longer."""

@@ -87,7 +87,7 @@ def find_route(litellm: Any, model: str, *, fast_path: bool, naming: Naming = SU
 
 
 def route_by_name(model: str) -> Route | None:
-    """Return the way to a model where its name and the environment say all of it, else None. Blocks.
+    """Return the way to a model where its name and the environment say all of it. Blocks.
 
     It is the way that litellm says, and nobody waits seconds for litellm to be imported. It is for
     requests without parameters: only litellm knows which a model takes.

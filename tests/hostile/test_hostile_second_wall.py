@@ -38,7 +38,11 @@ def test_an_escaped_attacker_reaches_nothing(tmp_path: Path) -> None:
             command = [sys.executable, "-P", "-m", "tests.hostile._escaped", str(tmp_path)]
             command += [str(victim.pid), str(listener.getsockname()[1])]
             done = subprocess.run(
-                command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=PATIENCE
+                command,
+                cwd=ROOT,
+                env={"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                timeout=PATIENCE,
             )
             assert done.returncode == 0, done.stderr.decode()[-2000:]
             found = json.loads(done.stdout)

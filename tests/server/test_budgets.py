@@ -138,7 +138,9 @@ async def test_a_run_concludes_within_what_it_may_use(connect: Connect) -> None:
 
 async def test_code_of_a_run_ends_in_time_for_a_conclusion(connect: Connect) -> None:
     def root(request: Request) -> str:
-        return "about 40" if CONCLUDE in request.prompt.text else code("import time; time.sleep(99)")
+        return (
+            "about 40" if CONCLUDE in request.prompt.text else code("import time; time.sleep(99)")
+        )
 
     async with connect(RootModel(root), run_budget=Budget(seconds=5)) as agent:
         reply = await agent.run("sub_rlm('How many?')")
