@@ -12,7 +12,7 @@ from rlm_mcp.space import Limits
 from ..conftest import Connect
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 FRAMES = (
     "b''", "b'?'", "b'C'", "b'C{'", "b'C[]'", "b'C1'", "b'Cnull'", "b'C{}'", "b'C\\xff'",

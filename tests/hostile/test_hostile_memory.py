@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 CASES = {
     "growing": "a = []\nwhile True: a.append('x' * 10 ** 6 + str(len(a)))",

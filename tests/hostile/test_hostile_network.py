@@ -9,7 +9,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 WAYS = (
     "import socket; socket.create_connection(('127.0.0.1', PORT), 1)",

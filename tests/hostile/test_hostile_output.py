@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 FLOODS = (
     "print('x' * 50_000_000)",

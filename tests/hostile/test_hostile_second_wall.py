@@ -17,7 +17,6 @@ from ..conftest import PATIENCE, Agent
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
-    pytest.mark.timeout(90),
     pytest.mark.skipif(sys.platform != "linux", reason="these walls are those of Linux"),
 ]
 NEEDS_LANDLOCK_ONLY = {

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 CASES = {
     "builtins": "import builtins\nfor n in list(vars(builtins)):\n    if n != '__build_class__': setattr(builtins, n, None)",

@@ -16,7 +16,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import LATE, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 
 FRAMES = [

@@ -282,7 +282,6 @@ async def test_the_estimate_names_no_price(make_tool: Callable[[str], Tool]) -> 
     assert estimate.input_tokens > Usage.guess(Request(Prompt("x" * 400))).input_tokens
 
 
-@pytest.mark.timeout(90)
 async def test_guest_code_is_answered_by_the_command_that_the_setting_names(
     make_tool: Callable[[str], Tool], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from rlm_mcp.errors import BadRequestError, SourceError
 from rlm_mcp.loaders import UrlRules, fetch
 from rlm_mcp.loaders._address import is_public, public_form
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 PRIVATE = UrlRules(allow_private=True)
 

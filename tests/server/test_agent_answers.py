@@ -17,7 +17,7 @@ from rlm_mcp.space import Spaces
 
 from ..conftest import Agent, Connect, Reply
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))

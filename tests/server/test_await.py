@@ -12,7 +12,7 @@ from rlm_mcp.lm import Answer, Request, ScriptedModel, Usage
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 class Patient:

@@ -14,7 +14,7 @@ from rlm_mcp.settings import load_settings
 from ..conftest import Connect
 from ..recursion._roots import RootModel, code, is_root
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 CONCLUDE = "No more code can be run"
 

@@ -4,7 +4,7 @@ import pytest
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_the_last_expression_is_shown(agent: Agent) -> None:

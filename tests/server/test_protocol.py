@@ -9,7 +9,7 @@ from rlm_mcp.lm import Answer, Request, ScriptedModel
 
 from ..conftest import LATE, Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 

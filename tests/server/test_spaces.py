@@ -15,7 +15,7 @@ from rlm_mcp.space import Limits, Spaces
 
 from ..conftest import PATIENCE, Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def act(agent: Agent, action: str, **arguments: Any) -> str:

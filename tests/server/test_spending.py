@@ -15,7 +15,7 @@ from rlm_mcp.settings import Settings
 
 from ..conftest import PATIENCE, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def echo(request: Request) -> str | SubLLMError:

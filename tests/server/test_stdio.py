@@ -21,7 +21,7 @@ from rlm_mcp.settings import Settings
 
 from ..conftest import PATIENCE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def command(settings: Settings, cache: str | None = None) -> list[str]:

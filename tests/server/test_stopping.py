@@ -10,7 +10,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_what_runs_python_code_stops_softly_and_keeps_what_it_did(agent: Agent) -> None:

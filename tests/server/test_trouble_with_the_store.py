@@ -15,7 +15,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_there_are_no_files_and_the_error_says_what_to_use(agent: Agent, work: Path) -> None:

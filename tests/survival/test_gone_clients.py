@@ -15,8 +15,6 @@ from rlm_mcp.settings import Settings
 from ..conftest import PATIENCE
 from ..server.test_stdio import processes, raw_server, receive, send, until_gone
 
-pytestmark = pytest.mark.timeout(120)
-
 MAP = "r = sub_llm_map([f'question {i}' for i in range(12)], concurrency=3)\nlen(r), r[11]"
 RUN = "Who was it, and when?"
 RUN_IN_CODE = f"sub_rlm({RUN!r})"
