@@ -18,7 +18,6 @@ from rlm_mcp.lm import LocalOpenAIServer
 
 from .conftest import Command
 
-
 KEY = "sk-do-not-show-me"
 Said = Callable[[list[dict[str, Any]]], str]
 
