@@ -102,7 +102,7 @@ async def measure(report: Report) -> None:
 
 async def measure_calls(report: Report, model: SubModel) -> None:
     first = await timed(model.ask(Request(Prompt("first"))))
-    report.note(f"the first call of a process imports litellm: {ms(first)} until it is answered")
+    report.note(f"the first call of a process, without litellm: {ms(first)} until it is answered")
     singles = []
     for request in questions(0, report.pick(30, 100)):
         singles.append(await timed(model.ask(request)) - DELAY_S)

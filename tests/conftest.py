@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -21,6 +22,13 @@ from rlm_mcp.server import make_server
 from rlm_mcp.settings import Settings, load_settings
 from rlm_mcp.space import Limits, Spaces
 from rlm_mcp.store import Store
+
+PATIENCE = 60.0
+"""Seconds in which what comes soon has come, also on a machine that is slow and does other things
+at the same time. What hangs takes longer."""
+LATE = 20.0
+"""Seconds after a deadline in which there must be a reply: it takes one of grace, and the opening
+of the space in another worker."""
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +118,21 @@ class Agent:
         reply = await self.call("load_variable", name="v", source=source, **arguments)
         assert not reply.failed, reply.text
         return reply.text
+
+    async def stopped(self, code: str, /, timeout_s: float = 0.2) -> str:
+        """Run code that must be ended at its deadline, and not before it has begun.
+
+        A machine that is busy may not come to the code so soon; then it has more time.
+        """
+        for more in (1, 5, 25):
+            begin = time.monotonic()
+            text = await self.fails(
+                "exec_code", code=f"print('begun')\n{code}", timeout_s=timeout_s * more
+            )
+            assert time.monotonic() - begin < timeout_s * more + LATE
+            if "begun" in text or "LOST" in text:
+                return text
+        raise AssertionError(f"the code never began: {text}")
 
     async def fails(self, tool: str, /, **arguments: Any) -> str:
         """Call a tool in a way that must fail; returns the error."""

@@ -9,7 +9,15 @@ from ._bounded import IN_FLIGHT
 from ._budget import KINDS, NO_BUDGET, Budget, tightest
 from ._budgeted import Budgeted
 from ._calls import CACHE_MB, Calls
-from ._choose import AGENT, HOW_TO_SET, SMALL_MODELS, NoModel, choose, open_model
+from ._choose import (
+    AGENT,
+    HOW_TO_SET,
+    SMALL_MODELS,
+    NoModel,
+    choose,
+    open_model,
+    prepare_model,
+)
 from ._command_agent import CommandAgent
 from ._embeddings import LOCAL, Embedder, unasked_of
 from ._guest_calls import (
@@ -88,6 +96,7 @@ __all__ = [
     "find_model",
     "is_model_name",
     "open_model",
+    "prepare_model",
     "read_data",
     "scrub",
     "secret_values",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from typing import Never
 
 from ..errors import SubLLMError
 from ._command_agent import PREFIX, CommandAgent
-from ._litellm import LiteLLMModel
+from ._litellm import LiteLLMModel, import_litellm
 from ._model import SubModel
+from ._routes import route_by_name
 from ._types import Answer, Request, Usage
 
 AGENT = "agent"
@@ -67,6 +70,22 @@ def open_model(name: str) -> SubModel:
     if name.startswith(PREFIX):
         return CommandAgent(name)
     return LiteLLMModel(name)
+
+
+def prepare_model(name: str) -> None:
+    """Begin what the first request to a model would wait for; returns at once.
+
+    For who is sure to ask: importing litellm takes seconds of a core.
+    """
+    if name == AGENT or name.startswith(PREFIX):
+        return
+
+    def prepare() -> None:
+        with contextlib.suppress(Exception):  # the first request fails in the same way, and says so
+            if route_by_name(name) is None:
+                import_litellm()
+
+    threading.Thread(target=prepare, name="prepare a model", daemon=True).start()
 
 
 class NoModel:

@@ -26,7 +26,7 @@ from ._litellm_reply import read_response, trouble_of
 from ._messages import messages_of
 from ._pauses import Pauses
 from ._reply import ProviderReply
-from ._routes import Route, find_route
+from ._routes import Route, find_route, route_by_name
 from ._table import ModelTable
 from ._trouble import Trouble, copied
 from ._types import Answer, JsonSchema, Request, Turn, Usage
@@ -74,7 +74,9 @@ async def close_litellm(litellm: Any) -> None:
 
 
 class LiteLLMModel:
-    """Ask through litellm; import it, off the event loop, at the first call.
+    """Ask through litellm; import it, off the event loop, at the first call that needs it.
+
+    A call without parameters to a server with the OpenAI protocol does not (see `route_by_name`).
 
     For one event loop. `aclose()` may be called twice; the model can be used again after it.
 
@@ -92,6 +94,7 @@ class LiteLLMModel:
         self._fast_path = fast_path
         self._litellm: Any = None
         self._routes: dict[str, Route | SubLLMError] = {}
+        self._named: dict[str, Route | None] = {}
         self._learning = anyio.Lock()
         self._parameters: dict[tuple[str, int | None, str], dict[str, Any]] = {}
         self._wire = OpenAIWire()
@@ -99,15 +102,19 @@ class LiteLLMModel:
         self._table = ModelTable()
 
     async def load(self) -> None:
-        """Import litellm now, so that the first call does not wait the seconds this takes."""
+        """Import litellm now, so that no call waits the seconds this takes."""
         if self._litellm is None:
             self._litellm = await to_thread.run_sync(import_litellm, abandon_on_cancel=True)
 
     async def ask(self, request: Request) -> Answer:
         """Answer one request, with retries, or raise `SubLLMError`."""
-        await self.load()
         model = request.model or self.default_model
-        route = self._routes.get(model) or await self._learn(model)
+        route = self._routes.get(model)
+        if route is None and request.schema is None and request.max_tokens is None:
+            route = await self._by_name(model)
+        if route is None:
+            await self.load()
+            route = await self._learn(model)
         if isinstance(route, SubLLMError):
             raise copied(route)
         _check_attachments(route, request)
@@ -129,6 +136,18 @@ class LiteLLMModel:
         await self._wire.aclose()
         if self._litellm is not None:
             await close_litellm(self._litellm)
+
+    async def _by_name(self, model: str) -> Route | None:
+        if not self._fast_path:
+            return None
+        if model not in self._named:
+            async with self._learning:  # the first reads the table for all
+                if model not in self._named:
+                    found = await to_thread.run_sync(route_by_name, model)
+                    if len(self._named) >= _MAX_ROUTES:
+                        self._named.clear()
+                    self._named[model] = found
+        return self._named[model]
 
     async def _learn(self, model: str) -> Route | SubLLMError:
         async with self._learning:

@@ -86,26 +86,49 @@ def find_route(litellm: Any, model: str, *, fast_path: bool, naming: Naming = SU
     )
 
 
+def route_by_name(model: str) -> Route | None:
+    """Return the way to a model where its name and the environment say all of it. Blocks.
+
+    It is the way that litellm says, and nobody waits seconds for litellm to be imported. It is for
+    requests without parameters: only litellm knows which a model takes.
+    """
+    provider, _, name = model.partition("/")
+    if provider != "openai" or not name or "USE_LITELLM_PROXY" in os.environ:
+        return None
+    endpoint = _openai_endpoint(None, None)
+    info = find_in_table(model)
+    if endpoint is None or (info is not None and info.mode not in ("", "chat")):
+        return None
+    if info is None and endpoint.base_url == _OPENAI_BASE:
+        return None  # it may be one that OpenAI answers by another API; litellm knows by the name
+    return Route(model, name, provider, endpoint, False, info)
+
+
 def _endpoint(litellm: Any, provider: str, key: str | None, base: str | None) -> Endpoint | None:
     if provider not in _OPENAI_PROTOCOL:
         return None
-    headers = {}
     if provider == "openai":
-        key = key or litellm.api_key or os.environ.get("OPENAI_API_KEY")
-        base = (
-            base
-            or litellm.api_base
-            or os.environ.get("OPENAI_BASE_URL")
-            or os.environ.get("OPENAI_API_BASE")
-            or _OPENAI_BASE
-        )
+        return _openai_endpoint(key or litellm.api_key, base or litellm.api_base)
+    return Endpoint(base, key) if key and base else None
+
+
+def _openai_endpoint(key: str | None, base: str | None) -> Endpoint | None:
+    key = key or os.environ.get("OPENAI_API_KEY")
+    base = (
+        base
+        or os.environ.get("OPENAI_BASE_URL")
+        or os.environ.get("OPENAI_API_BASE")
+        or _OPENAI_BASE
+    )
+    headers = {
+        header: value
         for header, variable in (
             ("OpenAI-Organization", "OPENAI_ORGANIZATION"),
             ("OpenAI-Project", "OPENAI_PROJECT"),
-        ):
-            if value := os.environ.get(variable):
-                headers[header] = value
-    return Endpoint(base, key, headers) if key and base else None
+        )
+        if (value := os.environ.get(variable))
+    }
+    return Endpoint(base, key, headers) if key else None
 
 
 def _info(litellm: Any, model: str) -> Mapping[str, Any]:

@@ -49,6 +49,7 @@ class ModelInfo:
         longest: the most tokens of an answer, or 0 for unknown.
         images: whether it takes images.
         files: whether it takes PDFs.
+        mode: by which API it is asked, such as `chat`; empty for unknown.
         prices: from the lowest step to the highest; empty for unknown.
     """
 
@@ -56,6 +57,7 @@ class ModelInfo:
     longest: int
     images: bool
     files: bool
+    mode: str
     prices: tuple[Prices, ...]
 
     def usd(self, read: int, written: int, cached: int = 0) -> float | None:
@@ -112,6 +114,7 @@ def _info(entry: Mapping[str, Any]) -> ModelInfo:
         _whole(entry.get("max_output_tokens")),
         entry.get("supports_vision") is True,
         entry.get("supports_pdf_input") is True,
+        str(entry.get("mode") or ""),
         tuple(_prices(entry)),
     )
 

@@ -3,8 +3,8 @@
 litellm 1.106 spends 4 to 9 ms of processor time on each call (its logging and price lookup, the
 client it wraps), whatever its settings: 1,000 calls of 100 ms at 100 at a time took 7 times the
 ideal. This takes about 0.5 ms, and 1.2 times. litellm still says which provider, address, key and
-parameters apply; what has no plain OpenAI protocol goes through litellm itself. Measured by
-`bench/sub_llm.py`.
+parameters apply, where the name of a model does not say it (see `route_by_name`); what has no
+plain OpenAI protocol goes through litellm itself. Measured by `bench/sub_llm.py`.
 """
 
 from __future__ import annotations

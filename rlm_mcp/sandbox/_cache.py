@@ -32,12 +32,15 @@ class BaseImage:
         size: its bytes; a multiple of 65,536.
         digest: SHA-256 of its bytes.
         stop: where code is stopped, or `None` if that was not seen to work here.
+        identity: inode, size and time of change of the file whose bytes had the digest; empty
+            where nobody looked.
     """
 
     path: Path
     size: int
     digest: str
     stop: StopPoint | None
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ class Cache:
                 int(described["size"]),
                 str(described["digest"]),
                 StopPoint(**stop) if stop else None,
+                str(described.get("identity", "")),
             )
             whole = self.image.stat().st_size == found.size
         except (OSError, ValueError, KeyError, TypeError):

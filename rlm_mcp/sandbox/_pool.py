@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 from ._process import WorkerProcess
@@ -79,10 +78,14 @@ class WorkerPool:
         self._closed = True
         if self._refilling is not None:
             self._refilling.cancel()
-        for task in self._starting:
-            with contextlib.suppress(Exception):
-                await (await task).kill()
-        self._starting.clear()
+        starting, self._starting = self._starting, []
+        for task in starting:
+            task.cancel()  # one that is still starting ends its process
+        if starting:
+            await asyncio.wait(starting)
+        for task in starting:
+            if not task.cancelled() and task.exception() is None:
+                await task.result().kill()
 
 
 async def _owned(started: asyncio.Task[WorkerProcess]) -> WorkerProcess:

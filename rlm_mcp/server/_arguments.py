@@ -12,7 +12,7 @@ from ..errors import BadRequestError
 from ..lm import Budget
 from ..loaders import Format
 from ..recursion import MAX_ITERATIONS, MAX_LLM_CALLS
-from ._whole_texts import half_in
+from ._half_characters import half_in
 
 MAX_REPLY_CHARS = 20_000
 DEFAULT_REPLY_CHARS = 8_000

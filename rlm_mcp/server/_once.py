@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import BadRequestError
-from ..lm import AGENT, choose
+from ..lm import AGENT, choose, prepare_model
 from ..loaders import Bundle, Spool, from_stream, has_magic
 from ..recursion import ANSWER, Observe, RunQuestion, RunResult
 from ..sandbox import scratch_file
@@ -93,12 +93,13 @@ async def answer_question(
     for name in sources:
         args.check_name(name)
     environ = os.environ if environ is None else environ
-    settings = _with_models(settings, question, environ)
+    settings, root = _with_models(settings, question, environ)
     handle = check_handle(keep) if keep is not None else f"run-{secrets.token_hex(4)}"
     named = [source for source in sources.values() if isinstance(source, str)]
     allowed = [found for source in named for found in _allowed(source)]
     settings = replace(settings, allow=(*settings.allow, *allowed), space=handle)
     app = make_app(settings, environ=environ)
+    prepare_model(root)
     begun = False
     try:
         for name, source in sources.items():
@@ -165,7 +166,10 @@ def _call(app: App, tool: str, given: object) -> Iterator[Call]:
         yield call
 
 
-def _with_models(settings: Settings, question: RunQuestion, environ: Mapping[str, str]) -> Settings:
+def _with_models(
+    settings: Settings, question: RunQuestion, environ: Mapping[str, str]
+) -> tuple[Settings, str]:
+    """The settings with models that can be asked, and the name of the root model."""
     sub = choose(settings.sub_model, environ)
     root = question.model or settings.root_model or sub
     if root == AGENT:
@@ -174,7 +178,7 @@ def _with_models(settings: Settings, question: RunQuestion, environ: Mapping[str
             "(RLM_MCP_ROOT_MODEL) such as anthropic/claude-haiku-5-5, with that provider's key in "
             "the environment"
         )
-    return replace(settings, sub_model=root if sub == AGENT else sub)
+    return replace(settings, sub_model=root if sub == AGENT else sub), root
 
 
 def _allowed(source: str) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Texts that hold half of a character: found in what clients send, and answered.
+"""Messages that hold half of a character: read all the same, so that they are answered.
 
 JSON can name half of a surrogate pair (`"\\ud800"`), which is no character. The SDK cannot read a
 message that does, and says nothing; its sender would wait without end.
@@ -7,7 +7,6 @@ message that does, and says nothing; its sender would wait without end.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,30 +14,6 @@ from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 from mcp_types import jsonrpc_message_adapter
 from pydantic import ValidationError
-
-
-def half_in(value: object) -> int | None:
-    """Where the first text of a value of JSON that has half of a character has it, or `None`."""
-    for text in _texts(value):
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError as error:
-                return error.start
-    return None
-
-
-def _texts(value: object) -> Iterator[str]:
-    rest = [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict):
-            yield from (key for key in part if isinstance(key, str))
-            rest.extend(part.values())
-        elif isinstance(part, list):
-            rest.extend(part)
 
 
 class WholeTexts:

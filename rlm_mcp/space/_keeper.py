@@ -233,7 +233,7 @@ class Keeper:
         try:
             root = await asyncio.to_thread(
                 self._store.root,
-                image.path, image.digest, image.size, image.stop, self._guest_id,
+                image.path, image.digest, image.size, image.stop, self._guest_id, image.identity,
             )  # fmt: skip
             opened = await self._map(guest, root)
             await import_variables(guest, descriptor, size)

@@ -147,6 +147,7 @@ class Spaces:
             await asyncio.to_thread(
                 self.store.create,
                 handle, image.path, image.digest, image.size, image.stop, self._guest_id,
+                image.identity,
             )  # fmt: skip
         writer = await asyncio.to_thread(self.store.hold, handle)
         keeper = Keeper(handle, self.store, writer, self._preparation, self.limits, self._guest_id)

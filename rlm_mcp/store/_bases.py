@@ -15,7 +15,7 @@ from ..worker._layout import Layout, Run
 from ..worker._memory import PAGE
 from ._commits import stop_text
 from ._database import Database
-from ._files import copy_image, explained, identity, link_or_copy
+from ._files import explained, identity, link_or_copy, take_image
 
 
 def base_commit(
@@ -26,6 +26,9 @@ def base_commit(
     size: int,
     stop: StopPoint | None,
     guest: str,
+    known: str,
+    *,
+    sync: bool,
 ) -> int:
     """The commit that is a base image as it is; the image becomes part of the store.
 
@@ -37,6 +40,8 @@ def base_commit(
         size: its bytes.
         stop: where code is stopped in it.
         guest: version of the project's code in it.
+        known: identity of the image when it last had the digest, or empty.
+        sync: whether the image must survive the loss of power at once, as what spaces commit.
 
     Raises:
         StoreError: the disk is full, or the image is damaged.
@@ -50,17 +55,17 @@ def base_commit(
     target = folder / name
     if row is not None and target.exists() and target.stat().st_size == size:
         return int(row["id"])
-    copy_image(image, target, digest)
+    take_image(image, target, digest, known, sync=sync)
     descriptor = os.open(target, os.O_RDONLY)
     try:
-        known = identity(descriptor)
+        written = identity(descriptor)
     finally:
         os.close(descriptor)
     with database.transaction():
         database.change(
             "INSERT INTO files (name, identity) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET identity = excluded.identity",
-            name, known,
+            name, written,
         )  # fmt: skip
         found = database.row("SELECT id FROM files WHERE name = ?", name)
         assert found is not None

@@ -98,37 +98,37 @@ class Segment:
             self._descriptor = -1
 
 
-def copy_image(source: Path, target: Path, digest: str) -> None:
-    """Copy an image into the store and check it on the way.
+def take_image(source: Path, target: Path, digest: str, known: str, *, sync: bool) -> None:
+    """Make an image a file of the store: linked where that is possible, else copied.
 
     Args:
-        source: the image.
+        source: the image; nobody changes it in place.
         target: where it belongs; appears whole or not at all.
         digest: the SHA-256 that it must have.
+        known: its identity when it last had that, or empty.
+        sync: whether it must survive the loss of power when this returns.
 
     Raises:
         StoreError: the image is damaged, or the disk is full.
     """
     # Not by process id: two containers may share a home, and each have a process 1.
     part = target.with_suffix(f".part{secrets.token_hex(8)}")
-    found, zero = hashlib.sha256(), bytes(16 * PAGE)
     try:
-        with source.open("rb") as read, part.open("wb") as write:
-            size = 0
-            while data := read.read(len(zero)):
-                found.update(data)
-                size += len(data)
-                if data == zero:
-                    write.seek(len(data), os.SEEK_CUR)
-                else:
-                    write.write(data)
-            write.truncate(size)
-            write.flush()
-            os.fsync(write.fileno())
-        if found.hexdigest() != digest:
+        link_or_copy(source, part)
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            # A copy has another identity than what was copied, so it is read.
+            pages = os.fstat(descriptor).st_size // PAGE
+            sound = identity(descriptor) == known or section_is_sound(descriptor, 0, pages, digest)
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not sound:
             raise StoreError("the base image in the cache is damaged; run `rlm-mcp setup --force`")
         part.replace(target)
-        sync_folder(target.parent)
+        if sync:
+            sync_folder(target.parent)
     except OSError as error:
         raise explained(error) from error
     finally:

@@ -250,5 +250,6 @@ def _is_free(path: Path) -> bool:
 def _is_abandoned(path: Path) -> bool:
     """Whether a file that the database does not know is old enough to be nobody's."""
     with contextlib.suppress(OSError):
-        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS and _is_free(path)
+        # Not the time of the last change of its bytes, which a link to an older file brings along.
+        return time.time() - path.stat().st_ctime > ABANDONED_SECONDS and _is_free(path)
     return False

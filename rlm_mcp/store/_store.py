@@ -61,6 +61,7 @@ class Store:
         """Which files views stand for."""
         self._spaces = SpaceRows(self._database)
         self._writers = Writers(self._database, home, sync=sync)
+        self._sync = sync
 
     # Spaces ------------------------------------------------------------------------------
 
@@ -73,7 +74,14 @@ class Store:
         return self._spaces.get(handle)
 
     def create(
-        self, handle: str, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str
+        self,
+        handle: str,
+        image: Path,
+        digest: str,
+        size: int,
+        stop: StopPoint | None,
+        guest: str,
+        known: str = "",
     ) -> None:
         """Make a space whose first state is a base image; the image becomes part of the store.
 
@@ -84,12 +92,14 @@ class Store:
             size: its bytes.
             stop: where code is stopped in it.
             guest: version of the project's code in it.
+            known: identity of the image when it last had the digest; where that is the same, the
+                image is not read to be checked.
 
         Raises:
             SpaceError: the handle is taken.
             StoreError: the disk is full, or the image is damaged.
         """
-        self._spaces.insert(handle, self.root(image, digest, size, stop, guest), "")
+        self._spaces.insert(handle, self.root(image, digest, size, stop, guest, known), "")
 
     def delete(self, handle: str) -> None:
         """Forget a space that nobody holds; what only it needed is removed by `tidy`.
@@ -138,9 +148,19 @@ class Store:
 
     # What spaces begin from -----------------------------------------------------------------
 
-    def root(self, image: Path, digest: str, size: int, stop: StopPoint | None, guest: str) -> int:
+    def root(
+        self,
+        image: Path,
+        digest: str,
+        size: int,
+        stop: StopPoint | None,
+        guest: str,
+        known: str = "",
+    ) -> int:
         """The commit that is a base image as it is; arguments as for `create`."""
-        return base_commit(self._database, self._pages, image, digest, size, stop, guest)
+        return base_commit(
+            self._database, self._pages, image, digest, size, stop, guest, known, sync=self._sync
+        )
 
     def keep_artefact(self, module: str, files: Sequence[Path]) -> None:
         """Keep what spaces are run with, so that they can be read after an upgrade of it.

@@ -18,7 +18,6 @@ from rlm_mcp.sandbox import Cache
 from .conftest import Command
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_does_the_main_job_and_ends_with_the_numbers(
     command: Command, tmp_path: Path
 ) -> None:

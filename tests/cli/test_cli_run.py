@@ -18,8 +18,6 @@ from rlm_mcp.lm import LocalOpenAIServer
 
 from .conftest import Command
 
-pytestmark = pytest.mark.timeout(180)
-
 KEY = "sk-do-not-show-me"
 Said = Callable[[list[dict[str, Any]]], str]
 

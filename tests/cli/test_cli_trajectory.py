@@ -14,7 +14,7 @@ from ..conftest import Connect
 from ..recursion._roots import RootModel, code
 from .conftest import Command
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def answer(request: Request) -> str | SubLLMError:

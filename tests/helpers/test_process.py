@@ -9,7 +9,7 @@ import pytest
 
 from rlm_mcp.helpers._process import ended
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 MUCH = "import sys, time; sys.stdout.write('x' * 5_000_000); sys.stdout.flush(); time.sleep(60)"
 LEFT_BEHIND = """

@@ -12,7 +12,7 @@ from rlm_mcp.space import Limits
 from ..conftest import Connect
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 FRAMES = (
     "b''", "b'?'", "b'C'", "b'C{'", "b'C[]'", "b'C1'", "b'Cnull'", "b'C{}'", "b'C\\xff'",
@@ -90,9 +90,9 @@ async def test_large_calls_are_refused_and_hold_nobody_up(connect: Connect) -> N
         assert "over 64 MB" in text
         # Twenty million lists take ten seconds and 2 GB to read.
         code = "_host.call(b'C{\"op\":\"x\",\"a\":[' + b'[],' * 20_000_000 + b'0]}')"
-        assert "million values" in await arena.attack(code, timeout_s=40, within=40)
+        assert "million values" in await arena.attack(code)
         code = '_host.call(b\'C{"op":"x","a":"\' + b\'\\\\"\' * 20_000_000)'
-        assert "refused" in await arena.attack(code, timeout_s=40, within=40)
+        assert "refused" in await arena.attack(code)
         watching.cancel()
 
 
@@ -100,7 +100,7 @@ async def test_a_result_too_large_to_hand_in_is_cut(arena: Arena) -> None:
     assert "int 1" in await arena.attack("globals()['x' * 70_000_000] = 1")
     await arena.attack("for n in [n for n in globals() if n[0] == 'x']: del globals()[n]")
     code = "globals().update({f'v{i}' + 'y' * 1000: i for i in range(60_000)})"
-    assert "more variables changed" in await arena.attack(code, timeout_s=30, within=40)
+    assert "more variables changed" in await arena.attack(code)
 
 
 async def test_forged_results_lie_about_their_own_execution_only(arena: Arena) -> None:
@@ -117,7 +117,7 @@ async def test_forged_results_lie_about_their_own_execution_only(arena: Arena) -
         '{"written": "5", "preview": 5, "results": 5}',
     )  # fmt: skip
     for forged in fields:
-        await arena.attack(f"{forge}forged = b'''{forged}'''\nR()", timeout_s=20)
+        await arena.attack(f"{forge}forged = b'''{forged}'''\nR()")
         code = f"{forge}forged = b'''{forged}'''\nr = R()\n_ = None\nNone"
         await arena.agent.call("exec_code", code=code)
         for tool, given in (
@@ -130,7 +130,7 @@ async def test_forged_results_lie_about_their_own_execution_only(arena: Arena) -
             assert "the server failed" not in reply.text, (forged[:80], tool)
         await arena.agent.call("exec_code", code="r = None")
     big = f"{forge}forged = b'{{\"text\": \"' + b'\\\\u202e' * 5_000_000 + b'\"}}'\nr = R()\nNone"
-    await arena.attack(big, timeout_s=20)
+    await arena.attack(big)
     assert len((await arena.agent.call("peek", target="r")).text) <= 20_000
     await arena.attack("None")
 

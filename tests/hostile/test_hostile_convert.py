@@ -13,7 +13,6 @@ import pytest
 from rlm_mcp.loaders import scratch
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="the walls are those of Linux"),
 ]
 

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 ENDS = {
     "os._exit": "import os; os._exit(3)",

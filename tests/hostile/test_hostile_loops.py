@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 SOFT = {
     "bare": "n = 0\nwhile True:\n    n += 1",
@@ -44,14 +44,14 @@ HARD = {
 
 async def test_a_loop_is_stopped_and_its_variables_stay(arena: Arena) -> None:
     for kind, code in SOFT.items():
-        text = await arena.attack(code, timeout_s=0.3, within=8)
+        text = await arena.stop(code)
         assert "STOPPED" in text, kind
         assert "=> True" in await arena.agent.run("n >= 1"), kind
 
 
 async def test_what_swallows_the_stop_is_ended_and_the_space_is_as_before(arena: Arena) -> None:
     for kind, code in HARD.items():
-        text = await arena.attack(f"kept = 0\n{code}", timeout_s=0.2, within=8)
+        text = await arena.stop(f"kept = 0\n{code}")
         assert "LOST" in text, kind
         assert "deadline" in text, kind
 
@@ -61,7 +61,7 @@ async def test_callbacks_of_the_collector_cannot_hold_a_space(arena: Arena) -> N
         "import gc\ndef forever(*_):\n    while True:\n        try:\n            while True: pass\n"
         "        except BaseException: pass\ngc.callbacks.append(forever)\n"
     )
-    assert "LOST" in await arena.attack(f"{code}gc.collect()", timeout_s=0.2)
+    assert "LOST" in await arena.stop(f"{code}gc.collect()")
 
 
 async def test_what_lies_in_wait_for_the_next_execution_can_be_taken_back(arena: Arena) -> None:
@@ -71,7 +71,7 @@ async def test_what_lies_in_wait_for_the_next_execution_can_be_taken_back(arena:
     )
     await arena.agent.run(code)  # it is `_` now, and every next value takes its place
     for _ in range(2):
-        text = (await arena.agent.call("exec_code", code="kept", timeout_s=0.2)).text
+        text = (await arena.agent.call("exec_code", code="kept", timeout_s=0.5)).text
         assert "LOST" in text
     assert "undo" in text
     assert not (await arena.agent.call("spaces", action="undo")).failed
@@ -80,11 +80,11 @@ async def test_what_lies_in_wait_for_the_next_execution_can_be_taken_back(arena:
 
 async def test_a_loop_inside_a_host_call_ends_at_the_deadline(arena: Arena) -> None:
     code = 'import _host\nwhile True: _host.call(b\'C{"op": "none"}\')'
-    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=6)
+    assert "STOPPED" in await arena.stop(code)
     code = "def f(n):\n    while True: pass\npmap(f, range(4))"
-    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=8)
+    assert "STOPPED" in await arena.stop(code)
     code = (
         "def f(n):\n    while True:\n        try:\n            while True: pass\n"
         "        except BaseException: pass\npmap(f, range(4))"
     )
-    assert "STOPPED" in await arena.attack(code, timeout_s=0.4, within=8)
+    assert "STOPPED" in await arena.stop(code)

@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 CASES = {
     "growing": "a = []\nwhile True: a.append('x' * 10 ** 6 + str(len(a)))",
@@ -20,7 +20,7 @@ CASES = {
 
 async def test_memory_without_end_is_an_exception(arena: Arena) -> None:
     for kind, code in CASES.items():
-        text = await arena.attack(code, timeout_s=30, within=40)
+        text = await arena.attack(code)
         assert "MemoryError" in text or "LOST" in text or "rror" in text, f"{kind}: {text}"
         await arena.agent.run("a = None")
     text = await arena.attack("import gc; gc.collect(); x = bytearray(10 ** 8); len(x)")
@@ -44,11 +44,11 @@ async def test_a_memory_error_can_be_caught_again_and_again(arena: Arena) -> Non
 
 async def test_memory_full_of_small_objects_leaves_room_to_drop_them(arena: Arena) -> None:
     full = "a = {}\nfor i in range(10 ** 9): a[i] = bytes(2000)"
-    assert "MemoryError" in await arena.attack(full, within=25)
+    assert "MemoryError" in await arena.attack(full)
     assert "=> 0" in await arena.attack("n = len(a); a = None; 0")
     caught = f"try:\n    a = {{}}\n    for i in range(10 ** 9): a[i] = bytes(2000)\n{CATCH}"
-    await arena.attack(caught, within=30)
-    assert "LOST" not in await arena.attack("a = None", within=25)
+    await arena.attack(caught)
+    assert "LOST" not in await arena.attack("a = None")
 
 
 CATCH = "except MemoryError:\n    pass"
@@ -56,6 +56,6 @@ CATCH = "except MemoryError:\n    pass"
 
 async def test_forks_have_the_same_bound(arena: Arena) -> None:
     code = "def f(n): return len(bytearray(2 ** 29))\npmap(f, range(3), on_error='return')"
-    assert "MemoryError" in await arena.attack(code, within=25)
+    assert "MemoryError" in await arena.attack(code)
     code = "def f(n): return 'x' * (8 * 10 ** 6)\npmap(f, range(16), workers=2)"
-    assert "30 MB" in await arena.attack(code, timeout_s=40, within=50)
+    assert "30 MB" in await arena.attack(code)

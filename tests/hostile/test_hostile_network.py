@@ -9,7 +9,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 WAYS = (
     "import socket; socket.create_connection(('127.0.0.1', PORT), 1)",
@@ -43,7 +43,7 @@ async def test_nothing_is_connected(agent: Agent) -> None:
         port = str(listener.getsockname()[1])
         for way in WAYS:
             code = way.replace("PORT", port)
-            text = await agent.fails("exec_code", code=code, timeout_s=5)
+            text = await agent.fails("exec_code", code=code)
             assert "Error" in text, code
             assert "LOST" not in text, code
         with pytest.raises(TimeoutError):

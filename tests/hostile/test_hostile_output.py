@@ -6,7 +6,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 FLOODS = (
     "print('x' * 50_000_000)",
@@ -26,7 +26,7 @@ FLOODS = (
 
 async def test_floods_are_cut_and_the_reply_stays_short(arena: Arena) -> None:
     for code in FLOODS:
-        text = await arena.attack(code, timeout_s=20, within=30)
+        text = await arena.attack(code)
         assert len(text) <= 9_000, code[:80]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="these walls are those of Linux"),
 ]
 WALLS = """

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import Agent
+from ..conftest import PATIENCE, Agent
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
-    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="these walls are those of Linux"),
 ]
 NEEDS_LANDLOCK_ONLY = {
@@ -38,7 +37,11 @@ def test_an_escaped_attacker_reaches_nothing(tmp_path: Path) -> None:
             command = [sys.executable, "-P", "-m", "tests.hostile._escaped", str(tmp_path)]
             command += [str(victim.pid), str(listener.getsockname()[1])]
             done = subprocess.run(
-                command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, timeout=30
+                command,
+                cwd=ROOT,
+                env={"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                timeout=PATIENCE,
             )
             assert done.returncode == 0, done.stderr.decode()[-2000:]
             found = json.loads(done.stdout)
@@ -84,7 +87,7 @@ async def test_a_worker_is_behind_the_walls_that_the_kernel_has(agent: Agent) ->
             assert "Seccomp:\t2" in (task / "status").read_text()
 
 
-def workers(wait: float = 10) -> list[int]:
+def workers(wait: float = PATIENCE) -> list[int]:
     """The worker processes of this process, all of them at work."""
     end = time.monotonic() + wait
     while True:

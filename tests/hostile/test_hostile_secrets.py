@@ -15,7 +15,7 @@ from rlm_mcp.lm import ScriptedModel
 from ..conftest import Agent, Connect
 from .test_hostile_second_wall import workers
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY", "AWS_SECRET_ACCESS_KEY")
 

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 N = 100_000
 CASES = {
@@ -27,7 +27,7 @@ CASES = {
 
 async def test_depth_ends_in_an_exception_or_costs_the_execution_only(arena: Arena) -> None:
     for kind, code in CASES.items():
-        text = await arena.attack(f"{code}\nNone", timeout_s=5, within=15)
+        text = await arena.attack(f"{code}\nNone")
         assert "the server" not in text, kind
         # A value that deep cannot be dropped either: that is lost too, and the space is not.
         assert not (await arena.agent.call("spaces", action="undo")).failed
@@ -35,7 +35,7 @@ async def test_depth_ends_in_an_exception_or_costs_the_execution_only(arena: Are
 
 
 async def test_deep_values_are_kept_and_shown(arena: Arena) -> None:
-    text = await arena.attack(f"a = []\nfor _ in range({N}): a = [a]\na", timeout_s=10)
+    text = await arena.attack(f"a = []\nfor _ in range({N}): a = [a]\na")
     assert "=> list 1 item" in text and "+ a: as shown" in text
     assert "list" in (await arena.agent.call("peek", target="a")).text
     await arena.attack("del a")  # lost or not: the space goes on
@@ -46,12 +46,12 @@ async def test_long_chains_and_groups_of_exceptions_are_cut(arena: Arena) -> Non
         "error = None\nfor i in range(50_000):\n    new = ValueError(i)\n    new.__context__ = error\n"
         "    error = new\nraise error"
     )
-    assert "ValueError" in await arena.attack(chain, timeout_s=20, within=30)
+    assert "ValueError" in await arena.attack(chain)
     loop = "a, b = ValueError('a'), ValueError('b')\na.__cause__, b.__cause__ = b, a\nraise a"
     assert "ValueError" in await arena.attack(loop)
     group = "e = ValueError(1)\nfor _ in range(5_000): e = ExceptionGroup('g', [e])\nraise e"
-    await arena.attack(group, timeout_s=20, within=30)
+    await arena.attack(group)
     wide = "raise ExceptionGroup('g', [ValueError('x' * 1000) for _ in range(100_000)])"
-    assert "more exceptions" in await arena.attack(wide, timeout_s=20, within=30)
-    text = await arena.attack("raise ValueError('x' * 50_000_000)", timeout_s=20, within=30)
+    assert "more exceptions" in await arena.attack(wide)
+    text = await arena.attack("raise ValueError('x' * 50_000_000)")
     assert "ValueError" in text

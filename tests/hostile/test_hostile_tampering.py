@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import Arena
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 
 CASES = {
     "builtins": "import builtins\nfor n in list(vars(builtins)):\n    if n != '__build_class__': setattr(builtins, n, None)",
@@ -61,7 +61,7 @@ CASES = {
 
 async def test_destruction_is_mended_or_taken_back(arena: Arena) -> None:
     for kind, code in CASES.items():
-        text = await arena.attack(code, timeout_s=5)
+        text = await arena.attack(code)
         after = await arena.agent.run("print('seen'); [len(str(n)) for n in range(3)]")
         assert "seen" in after, (kind, text)
         assert "=> [1, 1, 1]" in after, (kind, text)
@@ -73,7 +73,7 @@ async def test_destruction_is_mended_or_taken_back(arena: Arena) -> None:
 
 async def test_the_stop_works_after_tampering(arena: Arena) -> None:
     await arena.attack("import rlm_guest._execute as e; e.Stop = KeyError; e._door = None")
-    text = await arena.attack("while True: pass", timeout_s=0.3)
+    text = await arena.stop("while True: pass")
     assert "STOPPED" in text or "LOST" in text
 
 

@@ -14,9 +14,9 @@ from rlm_mcp.lm import ScriptedModel
 from rlm_mcp.sandbox import WorkerPool, WorkerProcess
 from rlm_mcp.space import Limits
 
-from ..conftest import Connect
+from ..conftest import LATE, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
+pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 
 FRAMES = [
@@ -39,6 +39,13 @@ OTHERS = [
     *(f"adopt: {deed}" for deed in ("die", "say nothing", "no object", "an error of every type")),
 ]
 
+SHORT = {
+    "rlm_mcp.sandbox._guest.STEP_SECONDS": 1.0,
+    "rlm_mcp.sandbox._stop.GRACE_SECONDS": 0.2,
+    "rlm_mcp.space._turns.QUICK_SECONDS": 0.5,
+}
+"""How long a worker that says nothing is waited for."""
+
 
 class Workers:
     """Puts fakes in the place of the workers that spaces take."""
@@ -46,6 +53,7 @@ class Workers:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
         self._patch = monkeypatch
+        self._short = pytest.MonkeyPatch()
         self._take = WorkerPool.take
         # One is kept warm in the background, which must not become a fake by chance.
         self._one_at_a_time = asyncio.Lock()
@@ -58,7 +66,9 @@ class Workers:
         monkeypatch.setattr(WorkerPool, "_start", start_true)
 
     def fake(self, how: str) -> None:
-        """From now on a worker is one that behaves like this."""
+        """From now on a worker is one that behaves like this, and not waited for long."""
+        for name, seconds in SHORT.items():
+            self._short.setattr(name, seconds)
         script = self._folder / "fake"
         script.write_text(
             f"#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -c "
@@ -75,16 +85,16 @@ class Workers:
         self._patch.setattr(WorkerPool, "take", take)
 
     def true(self) -> None:
-        """From now on workers are true."""
+        """From now on workers are true, and have the time that they have."""
+        self._short.undo()
         self._patch.setattr(WorkerPool, "take", self._take)
 
 
 @pytest.fixture
 def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
-    monkeypatch.setattr("rlm_mcp.sandbox._guest.STEP_SECONDS", 1.0)
-    monkeypatch.setattr("rlm_mcp.sandbox._stop.GRACE_SECONDS", 0.2)
-    monkeypatch.setattr("rlm_mcp.space._turns.QUICK_SECONDS", 0.5)
-    yield Workers(tmp_path, monkeypatch)
+    workers = Workers(tmp_path, monkeypatch)
+    yield workers
+    workers.true()
 
 
 @pytest.mark.parametrize(
@@ -110,13 +120,13 @@ async def test_a_lying_worker_is_ended_and_its_space_goes_on(
             begin = time.monotonic()
             reply = await agent.call("exec_code", code="kept = 0", timeout_s=0.4)
             await agent.call("peek", target="kept")
-            assert time.monotonic() - begin < 10, how
+            assert time.monotonic() - begin < LATE, how
             assert "the server failed" not in reply.text, (how, reply.text)
             workers.true()
             await agent.call("spaces", action="close", space="main")
             await agent.call("spaces", action="open", space="main")
             for _ in range(3):
-                reply = await agent.call("exec_code", code="kept", timeout_s=20)
+                reply = await agent.call("exec_code", code="kept")
                 if "=> 41" in reply.text:
                     break
                 # A worker that lies about its own pages spoils its own space: taken back.
@@ -130,9 +140,8 @@ async def test_a_lying_worker_is_ended_and_its_space_goes_on(
 
 
 async def test_a_worker_that_does_not_start_is_an_error_and_no_hang(
-    connect: Connect, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, workers: Workers
 ) -> None:
-    monkeypatch.setattr("rlm_mcp.sandbox._process.START_SECONDS", 1.0)
     for deed in (
         "die",
         "close",
@@ -143,10 +152,12 @@ async def test_a_worker_that_does_not_start_is_an_error_and_no_hang(
         "to nothing",
     ):
         workers.fake(f"start: {deed}")
-        async with connect() as agent:
-            begin = time.monotonic()
-            assert "did not start" in await agent.fails("exec_code", code="1", timeout_s=5)
-            assert time.monotonic() - begin < 10, deed
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rlm_mcp.sandbox._process.START_SECONDS", 1.0)
+            async with connect() as agent:
+                begin = time.monotonic()
+                assert "did not start" in await agent.fails("exec_code", code="1")
+                assert time.monotonic() - begin < LATE, deed
     workers.true()
     async with connect() as agent:
         assert "=> 2" in await agent.run("1 + 1")

@@ -241,8 +241,8 @@ async def test_the_time_limit_kills_the_command_and_its_children(
 ) -> None:
     tool = make_tool("gemini")
     tool.plan({"hang": True})
-    with pytest.raises(SubLLMError, match="no answer within 3 s") as caught:
-        await tool.agent().ask(Request(Prompt("hello"), timeout_s=3))
+    with pytest.raises(SubLLMError, match="no answer within 5 s") as caught:
+        await tool.agent().ask(Request(Prompt("hello"), timeout_s=5))
     assert caught.value.kind == "timeout"
     child = int((tool.folder / "child").read_text())
     with anyio.fail_after(10):
@@ -282,7 +282,6 @@ async def test_the_estimate_names_no_price(make_tool: Callable[[str], Tool]) -> 
     assert estimate.input_tokens > Usage.guess(Request(Prompt("x" * 400))).input_tokens
 
 
-@pytest.mark.timeout(90)
 async def test_guest_code_is_answered_by_the_command_that_the_setting_names(
     make_tool: Callable[[str], Tool], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

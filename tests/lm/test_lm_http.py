@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Never
 
 import anyio
 import pytest
@@ -187,7 +189,7 @@ async def test_the_timeout_ends_the_request(server: LocalOpenAIServer, model: Li
     with pytest.raises(SubLLMError, match=r"no answer within 0\.5 s") as caught:
         await model.ask(Request(Prompt("hello"), timeout_s=0.5))
     assert caught.value.kind == "timeout"
-    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 5)
+    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 30)
 
 
 async def test_a_misspelt_model_is_an_error(server: LocalOpenAIServer, model: LiteLLMModel) -> None:
@@ -310,18 +312,82 @@ async def test_cancelling_a_batch_leaves_no_request_running(
 ) -> None:
     await model.load()
     server.delay_s = 60
-    with anyio.move_on_after(30) as scope:
+    with anyio.move_on_after(60) as scope:
         async with anyio.create_task_group() as group:
             requests = [Request(Prompt("hello"))] * 20
             group.start_soon(lambda: ask_all(model, requests, concurrency=5))
             arrived = await to_thread.run_sync(
-                server.wait_until, lambda now: now.in_flight == 5, 20
+                server.wait_until, lambda now: now.in_flight == 5, 30
             )
             assert arrived
             group.cancel_scope.cancel()
     assert not scope.cancelled_caught
-    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 5)
+    assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 30)
     assert (len(server.requests), server.abandoned) == (5, 5)
+
+
+@pytest.mark.parametrize("name", ["openai/any", "openai/gpt-4o-mini"])
+async def test_a_plain_call_to_an_openai_server_does_not_import_litellm(
+    server: LocalOpenAIServer, name: str
+) -> None:
+    code = (
+        "import sys, anyio\n"
+        "from rlm_mcp.lm import LiteLLMModel, Prompt, Request\n"
+        "async def ask():\n"
+        f"    model = LiteLLMModel({name!r})\n"
+        "    answer = await model.ask(Request(Prompt('hello')))\n"
+        "    await model.aclose()\n"
+        "    return answer\n"
+        "assert anyio.run(ask).text == 'hello'\n"
+        "sys.exit('litellm' in sys.modules)"
+    )
+    await anyio.run_process([sys.executable, "-W", "error", "-c", code], stderr=subprocess.STDOUT)
+    assert server.requests == [
+        {"model": name.removeprefix("openai/"), "messages": [{"role": "user", "content": "hello"}]}
+    ]
+
+
+async def test_what_is_asked_without_litellm_is_what_litellm_says(
+    server: LocalOpenAIServer,
+) -> None:
+    import litellm
+
+    named = [
+        name if name.startswith("openai/") else f"openai/{name}"
+        for name, entry in litellm.model_cost.items()
+        if entry.get("litellm_provider") == "openai" and entry.get("mode") == "chat"
+    ]
+    assert len(named) > 50
+    for name in [*named, "openai/any", "openai/meta-llama/Llama-3:8b", "openai/ft:gpt-4o:me::x"]:
+        plain, learned = LiteLLMModel(name), LiteLLMModel(name)
+        # Which parameters a model takes only litellm knows, so this one asks it for the way.
+        await learned.ask(Request(Prompt("first"), max_tokens=5))
+        del server.requests[:]
+        answers = [await model.ask(Request(Prompt("hello"))) for model in (plain, learned)]
+        assert answers[0] == answers[1], name
+        assert len(server.requests) == 2
+        assert server.requests[0] == server.requests[1], name
+        await plain.aclose()
+        await learned.aclose()
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "USE_LITELLM_PROXY"])
+async def test_where_the_name_does_not_say_all_litellm_is_asked(
+    monkeypatch: pytest.MonkeyPatch, server: LocalOpenAIServer, variable: str
+) -> None:
+    asked: list[str] = []
+
+    def note(_litellm: object, model: str, **_: object) -> Never:
+        asked.append(model)
+        raise SubLLMError("as litellm says", kind="failed")
+
+    monkeypatch.setattr("rlm_mcp.lm._litellm.find_route", note)
+    # OpenAI itself answers some models by another API, and tables are older than models.
+    monkeypatch.setenv(variable, "" if variable == "OPENAI_BASE_URL" else "true")
+    for name in ("openai/no-such-model", "openai/gpt-5-codex", "any", "openai/"):
+        with pytest.raises(SubLLMError, match="as litellm says"):
+            await LiteLLMModel(name).ask(Request(Prompt("hello")))
+    assert len(asked) == 4
 
 
 async def test_the_small_models_are_in_litellms_table_and_not_retired() -> None:

@@ -15,7 +15,7 @@ from rlm_mcp.errors import StoreError, SubLLMError
 from rlm_mcp.lm import Account, Budget, Calls, Prompt, Request, ScriptedModel, ask_all
 from rlm_mcp.store import Answers, KeptAnswer, Spending, Store
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 def upper(request: Request) -> str:

@@ -12,7 +12,7 @@ import pytest
 from rlm_mcp.errors import BadRequestError, SourceError
 from rlm_mcp.loaders import read_commands, run_command
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 ECHO = "import sys; sys.stdout.write('|'.join(sys.argv[1:]))"
 

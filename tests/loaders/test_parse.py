@@ -16,7 +16,7 @@ from rlm_mcp.helpers._process import Output
 from rlm_mcp.loaders import _parse, parse, scratch
 from rlm_mcp.sandbox import WithFile
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def ask(fields: dict[str, Any], source: int = -1, size: int = 100) -> tuple[Any, bytes]:

@@ -7,7 +7,7 @@ import pytest
 from ..conftest import Connect
 from ._roots import code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("tool", [True, False], ids=["the tool", "code"])

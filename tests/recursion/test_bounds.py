@@ -12,7 +12,7 @@ from rlm_mcp.lm import Request
 from ..conftest import Connect
 from ._roots import RootModel, code, is_root
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 def counting() -> RootModel:

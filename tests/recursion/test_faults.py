@@ -10,7 +10,7 @@ from rlm_mcp.lm import Request
 from ..conftest import Connect
 from ._roots import RootModel, code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 def broken(_request: Request) -> str | SubLLMError:

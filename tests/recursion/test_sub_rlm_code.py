@@ -11,7 +11,7 @@ from rlm_mcp.errors import SubLLMError
 from ..conftest import Connect
 from ._roots import RootModel, code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 TABLE = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

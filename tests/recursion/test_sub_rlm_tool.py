@@ -14,7 +14,7 @@ from rlm_mcp.lm import Answer, Request, ScriptedModel
 from ..conftest import Agent, Connect
 from ._roots import RootModel, code, is_root
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def ask(agent: Agent, question: str = "How many?", **arguments: object) -> str:

@@ -7,7 +7,7 @@ import pytest
 from ..conftest import Agent, Connect
 from ._roots import RootModel, code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def answer(connect: Connect, *said: str, **arguments: object) -> tuple[str, str, RootModel]:

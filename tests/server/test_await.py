@@ -12,7 +12,7 @@ from rlm_mcp.lm import Answer, Request, ScriptedModel, Usage
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 class Patient:
@@ -250,7 +250,7 @@ async def test_a_stop_reaches_what_awaits_and_variables_stay(connect: Connect, b
             "def busy():\n    while True: pass\n"
             "async def spin():\n    await asyncio.sleep(0.03)\n    busy()"
         )
-        text = await agent.fails("exec_code", code=f"kept = 1\n{body}", timeout_s=0.4)
+        text = await agent.stopped(f"kept = 1\n{body}", timeout_s=0.4)
         assert "STOPPED" in text, text
         assert "never retrieved" not in text
         assert "note:" not in text
@@ -261,9 +261,9 @@ async def test_a_stop_reaches_what_awaits_and_variables_stay(connect: Connect, b
 
 async def test_a_stop_shows_where_the_code_waited(agent: Agent) -> None:
     code = "import asyncio\nasync def f():\n    await asyncio.sleep(1000)\nx = 1\nawait f()"
-    text = await agent.fails("exec_code", code=code, timeout_s=0.2)
-    assert "line 5, in <module>" in text
-    assert "line 3, in f" in text
+    text = await agent.stopped(code)
+    assert "line 6, in <module>" in text
+    assert "line 4, in f" in text
     assert "asyncio/" not in text
     assert "rlm_guest" not in text
 

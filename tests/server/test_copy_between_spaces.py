@@ -6,7 +6,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def copy(agent: Agent, name: str, target: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_the_last_expression_is_shown(agent: Agent) -> None:
@@ -201,9 +201,7 @@ async def test_common_libraries_are_there_at_once(agent: Agent) -> None:
 
 
 async def test_code_is_stopped_at_its_deadline_and_variables_stay(agent: Agent) -> None:
-    text = await agent.fails(
-        "exec_code", code="n = 0\nprint('begun')\nwhile True:\n    n += 1", timeout_s=0.3
-    )
+    text = await agent.stopped("n = 0\nwhile True:\n    n += 1")
     assert "STOPPED" in text
     assert "begun" in text
     assert "=> True" in await agent.run("n > 0")

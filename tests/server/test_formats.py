@@ -15,7 +15,7 @@ import pytest
 from .. import documents as docs
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_settings_files_are_values(agent: Agent, work: Path) -> None:

@@ -11,7 +11,7 @@ from ..conftest import Connect
 from ..recursion._roots import RootModel, code
 from .test_stdio import raw_server, receive, send
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 HALF = "\ud83d"
 

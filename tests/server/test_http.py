@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 
 from rlm_mcp.settings import Settings
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 TOKEN = "a-token-for-the-tests"
 

@@ -12,7 +12,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 WINDOW = 8 << 20
 DIGEST = "import hashlib; hashlib.sha256(v if type(v) is bytes else v.encode()).hexdigest()"

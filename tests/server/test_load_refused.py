@@ -16,7 +16,7 @@ from rlm_mcp.space import Limits
 from .. import documents as docs
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def refused(agent: Agent, **arguments: object) -> str:

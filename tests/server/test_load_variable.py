@@ -8,7 +8,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def load(agent: Agent, **arguments: object) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
@@ -43,7 +43,7 @@ async def test_a_flood_is_bounded_and_the_space_goes_on(agent: Agent) -> None:
     reply = await agent.run("for i in range(300_000): print(i, end=' ')")
     assert len(reply) <= 8000
     assert "299999" in reply
-    text = await agent.fails("exec_code", code="while True: print('x' * 1000)", timeout_s=0.5)
+    text = await agent.stopped("while True: print('x' * 1000)", timeout_s=0.5)
     assert "STOPPED" in text
     assert len(text) <= 8000
     assert "=> True" in await agent.run("sum(map(len, Out.values())) <= 17_000_000")

@@ -16,7 +16,7 @@ from rlm_mcp.loaders import _parse
 from .. import documents as docs
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 SAME_AS_PYYAML = """
 - [1, 2.5, null, ~, .inf, -.inf, 0x1F, 017, 0b11, 1_000, 190:20:30, 1e3, 1.0e+3, yes, No, '1']

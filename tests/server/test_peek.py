@@ -13,7 +13,7 @@ from rlm_mcp.lm import Answer, Request
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def peek(agent: Agent, target: str, **arguments: Any) -> str:

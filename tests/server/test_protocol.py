@@ -7,9 +7,9 @@ import pytest
 
 from rlm_mcp.lm import Answer, Request, ScriptedModel
 
-from ..conftest import Agent, Connect
+from ..conftest import LATE, Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 ERAS = pytest.mark.parametrize("era", ["auto", "legacy"])
 
@@ -138,7 +138,7 @@ async def test_a_cancelled_call_stops_the_code_and_keeps_the_variables(
             await begun.wait()
             await agent.call("spaces")
             group.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(LATE):
             assert "=> True" in await agent.run("n >= 0")
         assert "+ after" in await agent.run("after = n + 1")
 

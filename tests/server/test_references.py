@@ -22,7 +22,7 @@ from .. import documents as docs
 from ..conftest import Agent, Connect
 from ..loaders.test_url import address, serving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 LOG = "".join(f"line {i}\n" for i in range(1, 51))
 FILES: dict[str, str | bytes] = {

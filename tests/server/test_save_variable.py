@@ -11,7 +11,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 MAKE = (
     "import pandas as pd\n"

@@ -17,7 +17,7 @@ from .. import documents as docs
 from ..conftest import Agent, Connect
 from ..loaders.test_url import address, serving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_an_address_becomes_the_value_of_its_type(connect: Connect) -> None:

@@ -13,9 +13,9 @@ import pytest
 from rlm_mcp.lm import Answer, Request
 from rlm_mcp.space import Limits, Spaces
 
-from ..conftest import Agent, Connect
+from ..conftest import PATIENCE, Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 async def act(agent: Agent, action: str, **arguments: Any) -> str:
@@ -217,7 +217,7 @@ class _Meeting:
 async def test_two_spaces_run_at_the_same_time(connect: Connect) -> None:
     async with connect(_Meeting(2)) as agent:
         await act(agent, "open", space="other")
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 # Neither ends before the other has begun.
                 group.start_soon(agent.run, "x = sub_llm('main')")

@@ -13,9 +13,9 @@ from rlm_mcp.errors import SubLLMError
 from rlm_mcp.lm import LocalOpenAIServer, Request, ScriptedModel
 from rlm_mcp.settings import Settings
 
-from ..conftest import Connect
+from ..conftest import PATIENCE, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def echo(request: Request) -> str | SubLLMError:
@@ -118,10 +118,10 @@ async def test_a_map_that_is_cancelled_goes_on_where_it_was(
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: agent.call("exec_code", code=code))
             assert await to_thread.run_sync(
-                server.wait_until, lambda now: left <= 0 and now.in_flight == 3, 60
+                server.wait_until, lambda now: left <= 0 and now.in_flight == 3, PATIENCE
             )
             group.cancel_scope.cancel()
-        assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, 20)
+        assert await to_thread.run_sync(server.wait_until, lambda now: now.in_flight == 0, PATIENCE)
         known = len(server.requests) - 1 - 3
         server.delay_s = 0
         reply = await agent.run(code)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import anyio
 import pytest
 
@@ -12,14 +10,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
-
-
-async def stopped(agent: Agent, code: str, timeout_s: float = 0.2) -> str:
-    begin = time.monotonic()
-    text = await agent.fails("exec_code", code=code, timeout_s=timeout_s)
-    assert time.monotonic() - begin < 15
-    return text
+pytestmark = pytest.mark.anyio
 
 
 async def test_what_runs_python_code_stops_softly_and_keeps_what_it_did(agent: Agent) -> None:
@@ -37,7 +28,7 @@ async def test_what_runs_python_code_stops_softly_and_keeps_what_it_did(agent: A
             "while True: sub_llm_map([])",
         )
     ):
-        text = await stopped(agent, f"print('begun')\nn = {index}\n{body}")
+        text = await agent.stopped(f"n = {index}\n{body}")
         assert "STOPPED" in text, (body, text)
         assert "timeout_s" in text
         assert "begun" in text
@@ -45,7 +36,7 @@ async def test_what_runs_python_code_stops_softly_and_keeps_what_it_did(agent: A
 
 
 async def test_a_finally_block_still_runs(agent: Agent) -> None:
-    text = await stopped(agent, "try:\n    while True: pass\nfinally:\n    done = 1")
+    text = await agent.stopped("try:\n    while True: pass\nfinally:\n    done = 1")
     assert "STOPPED" in text
     assert "+ done: int 1" in text
 
@@ -58,7 +49,7 @@ async def test_what_swallows_the_exception_is_ended_and_the_space_is_as_before(
         "keep.append(2)\n"
         "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
     )
-    text = await stopped(agent, swallow)
+    text = await agent.stopped(swallow)
     assert "LOST" in text
     assert "as it was before" in text
     assert "=> [1]" in await agent.run("keep")
@@ -68,7 +59,7 @@ async def test_what_swallows_the_exception_is_ended_and_the_space_is_as_before(
 
 async def test_one_long_call_into_c_is_ended(agent: Agent) -> None:
     await agent.run("keep = 1")
-    text = await stopped(agent, "lost = 1\nsum(range(10**12))")
+    text = await agent.stopped("lost = 1\nsum(range(10**12))")
     assert "LOST" in text
     assert "timeout_s" in text
     assert "=> (1, False)" in await agent.run("keep, 'lost' in globals()")
@@ -104,7 +95,7 @@ async def test_a_late_stop_never_hits_the_next_turn(agent: Agent) -> None:
         await agent.call("exec_code", code="time.sleep(0.1)", timeout_s=0.1 + (index - 10) / 2000)
         assert f"=> {index}" in await agent.run(f"sum(1 for _ in range({index}))")
         if index % 5 == 0:
-            assert "STOPPED" in await stopped(agent, "while True: pass", 0.05)
+            assert "STOPPED" in await agent.stopped("while True: pass", 0.05)
             assert not (await agent.call("peek", target="index")).text.startswith("STOPPED")
 
 
@@ -112,16 +103,16 @@ async def test_waiting_for_a_sub_llm_does_not_count_as_time_of_the_code(
     connect: Connect,
 ) -> None:
     async with connect(_Slow()) as agent:
-        reply = await agent.run("sub_llm('x')", timeout_s=0.3)
+        reply = await agent.run("sub_llm('x')", timeout_s=1)
         assert "=> 'slow'" in reply
-        assert "STOPPED" in await stopped(agent, "sub_llm('x')\nwhile True: pass", 0.3)
+        assert "STOPPED" in await agent.stopped("sub_llm('x')\nwhile True: pass", 0.3)
 
 
 class _Slow:
     """A model that takes longer than the code may."""
 
     async def ask(self, request: Request) -> Answer:
-        await anyio.sleep(0.6)
+        await anyio.sleep(1.2)
         return Answer("slow")
 
     async def aclose(self) -> None: ...
@@ -129,7 +120,7 @@ class _Slow:
 
 async def test_the_longest_time_that_may_be_asked_for_is_limited(connect: Connect) -> None:
     async with connect(limits=Limits(timeout_s=0.3)) as agent:
-        assert "STOPPED" in await stopped(agent, "while True: pass", timeout_s=3600)
+        assert "STOPPED" in await agent.stopped("while True: pass", timeout_s=3600)
 
 
 async def test_one_space_that_runs_away_does_not_hold_up_another(connect: Connect) -> None:

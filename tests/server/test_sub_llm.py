@@ -12,7 +12,7 @@ from rlm_mcp.lm import Failure, LocalOpenAIServer, Request, ScriptedModel
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 KEY = "sk-test-0123456789abcdef"

@@ -13,7 +13,7 @@ from rlm_mcp.lm import Answer, Attachment, Request, ScriptedModel, Usage
 
 from ..conftest import Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 TYPES = '''
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ import pytest
 
 from ..conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 DESTRUCTION = (
     "import builtins\nd = delattr\nfor n in list(vars(builtins)): d(builtins, n)",

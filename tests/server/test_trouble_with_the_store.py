@@ -15,7 +15,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -110,7 +110,8 @@ async def test_a_space_that_cannot_be_read_at_all_does_not_stop_others(
     async with connect() as agent:
         await agent.run("x = 1")
     for path in (settings.home / "pages").glob("*.*"):
-        os.truncate(path, 0)
+        path.unlink()  # another name of it may be in the cache
+        path.touch()
     async with connect() as agent:
         text = await agent.fails("exec_code", code="x")
         assert "no commit of this space can be read" in text

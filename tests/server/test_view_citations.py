@@ -14,7 +14,7 @@ from rlm_mcp.settings import Settings
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 ROWS = [f"row {i} {'ERROR é disk' if i % 100 == 50 else 'fine'}\n" for i in range(1, 1001)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Agent
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 TEXT = """time person year way day thing man world life hand part child eye woman place work week
 case point government company number group problem fact server disk network memory error warning

@@ -14,7 +14,7 @@ from rlm_mcp.space import Limits
 
 from ..conftest import Agent, Connect
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 LINES = 200_000
 
@@ -302,8 +302,7 @@ async def test_a_long_search_ends_at_the_deadline_and_when_cancelled(
     with (work / "sparse.log").open("wb") as file:
         file.truncate(1 << 42)  # hours of searching
     await view(agent, "sparse.log")
-    reply = await agent.call("exec_code", code="x = 1; grep('needle', log)", timeout_s=1)
-    assert "STOPPED after" in reply.text
+    assert "STOPPED after" in await agent.stopped("x = 1; grep('needle', log)")
     assert "=> 1" in await agent.run("x")
     running = asyncio.create_task(agent.call("exec_code", code="y = 2; grep('needle', log)"))
     while not _searching():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import resource
 from collections.abc import Iterator
 
@@ -41,7 +43,13 @@ def test_a_commit_that_does_not_fit_is_an_error_and_the_next_one_works(home: Hom
     assert (memory, opened.damage) == ([3] * IMAGE_PAGES, "")
 
 
-def test_a_new_space_that_does_not_fit_leaves_nothing_behind(home: Home) -> None:
+def test_a_new_space_that_does_not_fit_leaves_nothing_behind(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "the image lies on another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
     home.image.write_bytes(b"x" * SIZE)  # holes would need no room
     with no_file_over(SIZE // 2), pytest.raises(StoreError, match=r"disk .* full"):
         home.create("main")

@@ -17,7 +17,7 @@ from rlm_mcp.store import Store
 from ..conftest import Connect
 from ..recursion._roots import RootModel, code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 SIZE_MB = 640
 """Of the disk: the artefact (copied to it, as it lies on another), a base image, two forks."""

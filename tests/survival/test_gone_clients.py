@@ -12,9 +12,8 @@ import pytest
 from rlm_mcp.lm import LocalOpenAIServer
 from rlm_mcp.settings import Settings
 
+from ..conftest import PATIENCE
 from ..server.test_stdio import processes, raw_server, receive, send, until_gone
-
-pytestmark = pytest.mark.timeout(120)
 
 MAP = "r = sub_llm_map([f'question {i}' for i in range(12)], concurrency=3)\nlen(r), r[11]"
 RUN = "Who was it, and when?"
@@ -71,7 +70,7 @@ def leave(process: subprocess.Popen[str]) -> None:
     process.stdin.close()
     drain = threading.Thread(target=lambda: process.stdout and process.stdout.read())
     drain.start()
-    process.wait(timeout=20)
+    process.wait(timeout=PATIENCE)
     drain.join()
 
 
@@ -104,16 +103,17 @@ def test_what_was_answered_for_a_client_is_there_and_nothing_else_goes_on(
         children = {pid for pid, parent, _ in processes() if parent == process.pid}
         send(process, "tools/call", 3, name=tool, arguments=arguments)
         assert server.wait_until(
-            lambda now: any(silent_at in str(asked["messages"][-1]) for asked in now.requests), 60
+            lambda now: any(silent_at in str(asked["messages"][-1]) for asked in now.requests),
+            PATIENCE,
         )
-        assert server.wait_until(lambda now: now.in_flight > 0, 10)
+        assert server.wait_until(lambda now: now.in_flight > 0, PATIENCE)
         children |= {pid for pid, parent, _ in processes() if parent == process.pid}
         if end == "goes away":
             leave(process)
             until_gone(lambda: [pid for pid, _, _ in processes() if pid in children])
         else:
             send(process, "notifications/cancelled", requestId=3, reason="not needed")
-        assert server.wait_until(lambda now: now.in_flight == 0, 20)
+        assert server.wait_until(lambda now: now.in_flight == 0, PATIENCE)
         asked = len(server.requests)
         model.silent_at = ""
         if end == "cancels":

@@ -12,6 +12,7 @@ import pytest
 from rlm_mcp.lm import LocalOpenAIServer
 from rlm_mcp.settings import Settings
 
+from ..conftest import PATIENCE
 from ..server.test_stdio import raw_server, receive, send
 
 CODE = "r = sub_llm_map([f'question {i}' for i in range(20)], concurrency=4)\nlen(r), r[19]"
@@ -20,7 +21,7 @@ CODE = "r = sub_llm_map([f'question {i}' for i in range(20)], concurrency=4)\nle
 def until_kept(settings: Settings, answers: int) -> None:
     """Wait for the answers to be on the disk: the next call does not wait for that."""
     with contextlib.closing(sqlite3.connect(settings.home / "store.sqlite")) as database:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while database.execute("SELECT COUNT(*) FROM answers").fetchone()[0] < answers:
             assert time.monotonic() < deadline, "answers that were given are not kept"
 
@@ -45,7 +46,7 @@ def test_a_map_that_a_kill_interrupts_asks_only_for_the_rest(
             send(process, "tools/call", 2, name="exec_code", arguments={"code": CODE})
             # Each of the four asks for the next one when its last answer has been handed on. Up to
             # three were on their way when the tenth answer was given, and were answered as well.
-            assert model.wait_until(lambda now: left <= 0 and now.in_flight == 4, 60)
+            assert model.wait_until(lambda now: left <= 0 and now.in_flight == 4, PATIENCE)
             answered = len(model.requests) - 4
             assert 10 <= answered <= 13
             until_kept(settings, answered)

@@ -16,7 +16,7 @@ from rlm_mcp.trajectory import read_trees
 from ..conftest import Agent, Connect
 from ..recursion._roots import RootModel, code
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 def echo(request: Request) -> str:

@@ -16,7 +16,7 @@ from rlm_mcp.settings import Settings
 from ..conftest import Connect
 from .conftest import Recorded
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 
 KILLED = """

@@ -18,7 +18,7 @@ from rlm_mcp.lm import Request, ScriptedModel
 from ..conftest import Connect
 from .conftest import Recorded
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 

@@ -8,7 +8,7 @@ from ..conftest import Connect
 from ..recursion._roots import RootModel, code
 from .conftest import Recorded
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_run_is_a_tree_of_iterations_and_nested_runs(

@@ -21,7 +21,7 @@ from rlm_mcp.store import SpanTable
 from ..conftest import Connect
 from .conftest import Recorded
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def answer(request: Request) -> str | SubLLMError:

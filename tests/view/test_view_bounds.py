@@ -14,8 +14,6 @@ from rlm_mcp.store import SpanRow, SpanTable, Store
 
 from .conftest import View, links, text_of
 
-pytestmark = pytest.mark.timeout(90)
-
 DIGEST = "de2f256064a0af797747c2b97505dc0b9f3df0de4f489eac731c23ae9ca9cc31"
 
 

@@ -18,7 +18,7 @@ from .conftest import EVIL, View, text_of
 
 __all__ = ["command", "environment"]
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.usefixtures("history")

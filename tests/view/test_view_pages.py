@@ -17,7 +17,7 @@ from rlm_mcp.store import Store
 from ..conftest import Connect
 from .conftest import View, links, text_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 def articles(page: str) -> list[str]:

@@ -21,7 +21,7 @@ from rlm_mcp.store import SpanRow, Store
 from ..conftest import Connect
 from .conftest import EVIL, View, links, text_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.usefixtures("history")
