@@ -67,6 +67,8 @@ def table_kind(value: object) -> str | None:
 
 def type_name(kind: type) -> str:
     """The name of a class, not as its metaclass tells it."""
+    if type(kind) is type and kind in _PLAIN:  # thousands of them for one preview
+        return kind.__name__
     return clip(escape(str(_NAME.__get__(kind))), 60)
 
 
