@@ -44,6 +44,8 @@ def base_of(value: object) -> type | None:
     kind = type(value)
     if type(kind) is type and kind in _PLAIN:  # a metaclass could define __hash__
         return kind
+    if value is None:
+        return None
     return next((base for base in _BASES if issubclass(kind, base)), None)
 
 
