@@ -54,17 +54,19 @@ def _is_complete(value: Any, text: str) -> bool:
     if '\\\\":' in text or (any(mark in text for mark in _APART) and _SPACED.search(text)):
         return False
     left = text.count('":') - text.count('\\":')
-    todo = [value] if type(value) in _HOLDERS else []
-    while todo:
-        some = todo.pop()
-        if type(some) is dict:
-            left -= len(some)
-            some = some.values()
-        todo += [held for held in some if type(held) in _HOLDERS]
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for some in level:
+            if type(some) is dict:
+                left -= len(some)
+                below += some.values()
+            elif type(some) is list:
+                below += some
+        level = below
     return not left
 
 
-_HOLDERS = frozenset((dict, list))
 _APART = (" :", "\t:", "\n:", "\r:")
 _SPACED = re.compile(r'"\s+:')
 
@@ -120,8 +122,16 @@ def json_lines(text: str, part: Part) -> list[Any]:
     values: list[Any] = []
     blank = 0
     with all_kept():
-        decode = json.JSONDecoder().decode
+        decoder = json.JSONDecoder()
+        decode, scan = decoder.decode, decoder.scan_once
         for number, line in enumerate(_lines_of(text), 1):
+            try:
+                value, end = scan(line, 0)  # most lines are nothing but a value
+                if end == len(line):
+                    values.append(value)
+                    continue
+            except (StopIteration, ValueError, RecursionError):
+                pass
             if not line or line.isspace():
                 blank += 1
                 continue
