@@ -20,7 +20,8 @@ _STEM_WEIGHT = 0.9  # of another form of a word, against the word itself
 _JOINED_WEIGHT = 0.8
 _DOCUMENT_WEIGHT = _LEAD_WEIGHT = 0.5
 """Of a word in a document of many passages, and in the passage that it begins with, against one in
-the passage itself. With both, 18 more of 92 questions have a file first that answers them."""
+the passage itself. Of 92 questions over two code bases 60 then have a file first that answers them,
+where 44 had one; any weights from 0.25 to 1 do about as well."""
 _NAME_WEIGHT = 1.0  # of a word in a document's path
 _MISSPELT = 4  # words of a query that are looked up by likeness: about 3 ms each
 _RARE = 5_000  # a word in fewer than one chunk of this many may be misspelt

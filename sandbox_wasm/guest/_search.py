@@ -34,11 +34,13 @@ def search(
     """Find the passages about something, best first, as a list of `Hit`.
 
     Words count by BM25, whatever their ending (`load` finds `loading`) and inside of `camelCase`
-    and `snake_case`; what is misspelt is found by its trigrams. Where an embedding model is set,
+    and `snake_case`, and what their document is about counts with them; what is misspelt is found
+    by its trigrams. Where an embedding model is set,
     the passages that are nearest in meaning are found too. The target is a text, a list of texts or
     dicts, a dict of path to text, or a DataFrame. A `Hit` has `where` (path, index or
-    ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage. The index is
-    kept with the space, and what changed is indexed again.
+    ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage; in a folder
+    of documents also `item`, the page, message or sheet. The index is kept with the space, and
+    what changed is indexed again.
 
     The target may also be a view, or hold views. One of more than 16 MB has no index: it is read
     through, on the host, for the lines with the words of the query that are in at most about 50,000
