@@ -123,14 +123,14 @@ def json_lines(text: str, part: Part) -> list[Any]:
     blank = 0
     with all_kept():
         decoder = json.JSONDecoder()
-        decode, scan = decoder.decode, decoder.scan_once
+        decode, begin = decoder.decode, decoder.raw_decode
         for number, line in enumerate(_lines_of(text), 1):
             try:
-                value, end = scan(line, 0)  # most lines are nothing but a value
+                value, end = begin(line)  # most lines are nothing but a value
                 if end == len(line):
                     values.append(value)
                     continue
-            except (StopIteration, ValueError, RecursionError):
+            except (ValueError, RecursionError):
                 pass
             if not line or line.isspace():
                 blank += 1
