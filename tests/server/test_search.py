@@ -380,3 +380,27 @@ async def test_a_hit_in_documents_of_a_folder_says_which_page_it_is_on(agent: Ag
     await agent.run("docs['a.pdf'][2] = 'a walrus on its own page\\n'; del docs['b.mbox']")
     reply = await agent.run("print([(h.where, h.item) for h in search('walrus', docs)])")
     assert "[('a.pdf', 2), ('a.pdf', 1)]" in reply
+
+
+async def test_what_a_document_is_about_counts_for_its_passages(agent: Agent) -> None:
+    await agent.run(
+        "def note(about, n):\n"
+        "    filler = [f'Nothing of interest, paragraph {i} of {n}. ' * 20 for i in range(9)]\n"
+        "    food = 'They are fed twice a day, with fish, in the morning and at night.'\n"
+        "    parts = [f'Notes on {about} in the zoo.', *filler[:5], food, *filler[5:]]\n"
+        "    return '\\n\\n'.join(parts)\n"
+        "kinds = ['herons', 'lemurs', 'walruses']\n"
+        "docs = {f'{n}.md': note(about, n) for n, about in enumerate(kinds)}"
+    )
+    fed = (
+        "hits = search('when are walruses fed', {})\n"
+        "print([h.where for h in hits if 'They are fed' in h.text][0])"
+    )
+    assert (await agent.run(fed.format("docs"))).startswith("2.md")
+    assert (await agent.run(fed.format("list(docs.values())"))).startswith("2\n")
+    pages = "docs = {n: text.split('\\n\\n') for n, text in docs.items()}"
+    assert (await agent.run(f"{pages}\n{fed.format('docs')}")).startswith("2.md")
+    # What was there before does not count any more.
+    await agent.run("docs['2.md'] = docs['1.md']; del docs['0.md']")
+    reply = await agent.run("print([h.where for h in search('walruses', docs)], len(docs))")
+    assert reply.startswith("[] 2")
