@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import marshal
+import pickle
 from typing import Any
 
 from ._chunk import Chunk
@@ -19,6 +21,11 @@ _LONGEST = 1 << 63  # of whole numbers that are written without being measured f
 _FORM = 4
 """Of what `marshal` writes. It notes where something comes again, so what holds itself has an end.
 """
+_TELLING = frozenset(
+    ("builtins", "collections", "datetime", "decimal", "numpy", "pandas", "uuid", "zoneinfo")
+)
+"""Packages whose values hand all of themselves to a pickle."""
+_COMPILED = "_cython"  # what functions of theirs are of
 UNKNOWN = -1
 """The mark of a value that has none."""
 
@@ -26,18 +33,39 @@ UNKNOWN = -1
 def mark_of(value: Any) -> int:
     """A number that differs when anything in a value does, but for one case in 2**32.
 
-    The interpreter writes the value down in C, which takes a tenth of the time of `flat`. Something
+    The interpreter writes the value down in C, which takes a fifth of the time of `flat`. Something
     that is referred to from elsewhere may be written in another way; then the value is read again,
-    and found to be the same. What is no plain data has no mark.
+    and found to be the same. Dates and tables are pickled; what is of another class has no mark,
+    since it may tell less of itself than it shows.
     """
     kind = type(value)
     if kind is str or kind is Chunk:
         return hash(value) << 32 | len(value)
+    data: bytes | None
     try:
         data = marshal.dumps(value, _FORM)
     except (ValueError, MemoryError):
-        return UNKNOWN
-    return hash(data) << 32 | len(data)
+        data = _pickled(value)
+    return UNKNOWN if data is None else hash(data) << 32 | len(data)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles what `marshal` writes, and values of the libraries that tell all of themselves."""
+
+    def reducer_override(self, value: Any) -> Any:
+        package = type(value).__module__.partition(".")[0]
+        if package in _TELLING or package.startswith(_COMPILED):
+            return NotImplemented
+        raise pickle.PicklingError
+
+
+def _pickled(value: Any) -> bytes | None:
+    written = io.BytesIO()
+    try:
+        _Pickler(written, pickle.HIGHEST_PROTOCOL).dump(value)
+    except Exception:
+        return None
+    return written.getvalue()
 
 
 def flat(value: Any) -> str:

@@ -322,6 +322,24 @@ async def test_records_are_read_again_only_where_they_changed(agent: Agent) -> N
     assert reply.startswith("[8, 0]\nTrue\n")
 
 
+async def test_tables_and_dates_that_stay_the_same_are_not_read_again(agent: Agent) -> None:
+    await agent.run(
+        "import datetime, decimal, pandas\n"
+        "rows = [{'when': datetime.date(2020, 1, 1 + i), 'much': decimal.Decimal(i),\n"
+        "         'table': pandas.DataFrame({'name': [f'thing {i}'], 'n': [i], 'x': [i / 7]})}\n"
+        "        for i in range(20)]\n"
+        "search('thing', rows)"
+    )
+    reading = (
+        "import sys\nmodule = sys.modules['rlm_guest._contents']\nplain, read = module.flat, []\n"
+        "module.flat = lambda value: read.append(value) or plain(value)\n"
+    )
+    assert "0 0\n" in await agent.run(f"{reading}print(len(search('walrus', rows)), len(read))")
+    await agent.run("rows[7]['table'].loc[0, 'name'] = 'a walrus'")
+    reply = await agent.run(f"{reading}print([h.where for h in search('walrus', rows)], len(read))")
+    assert reply.startswith("[7] 1\n")
+
+
 @pytest.mark.parametrize(
     ("before", "change"),
     [
@@ -335,6 +353,7 @@ async def test_records_are_read_again_only_where_they_changed(agent: Agent) -> N
         ("{'a': datetime.date(2020, 1, 11)}", "row['a'] = datetime.date(2020, 1, 12)"),
         ("{'a': pandas.DataFrame({'n': [11]})}", "row['a'].loc[0, 'n'] = 12"),
         ("{'a': Own('11')}", "row['a'] = Own('12')"),
+        ("{'a': collections.deque(['11'])}", "row['a'].append('12')"),
         ("{'a': None}", "row['a'] = row; row['b'] = 12"),
     ],
 )
@@ -342,7 +361,8 @@ async def test_no_change_inside_of_a_record_is_missed(
     agent: Agent, before: str, change: str
 ) -> None:
     await agent.run(
-        f"import datetime, pandas\nclass Own(str): pass\nrows = [{{'a': 0}}, {before}, 'x']"
+        "import collections, datetime, pandas\nclass Own(str): pass\n"
+        f"rows = [{{'a': 0}}, {before}, 'x']"
     )
     assert await found(agent, "12", "rows") == "[]"
     await agent.run(f"row = rows[1]; {change}")
