@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sysconfig
 import time
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from rlm_mcp.space import Limits, Space
 from ._common import Host, Report, make_host, median, ms, percentile, run, size
 
 ROOT = Path(__file__).parents[1]
-QUESTIONS = Path(__file__).with_name("questions.jsonl")
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+TESTS = frozenset(("test", "tests", "idlelib", "lib2to3", "pydoc_data", "turtledemo", "encodings",
+                   "site-packages", "__pycache__", "ensurepip", "distutils"))  # fmt: skip
 SOURCES = ("rlm_mcp/**/*.py", "sandbox_wasm/**/*.py", "docs/*.md", "*.md")
 STOP_WORDS = """a about an and any are as at be by can could does for from how in into is it its
 long many may no not of on or said says so some still that the then there these they this to too
@@ -20,6 +23,7 @@ up was what when where which who why with"""
 STOP = frozenset(STOP_WORDS.split())
 
 # Words drawn by Zipf's law, of which there are many, in chunks of 170: what a corpus is like.
+_BLOCK = 1 << 20  # characters that are handed in at once
 CORPUS = """
 import numpy as np, time
 rng = np.random.default_rng(1)
@@ -53,6 +57,33 @@ if i % 4 == 3:
     asked = asked[:-1] + "x"
 begin = time.perf_counter(); found = search(asked, docs); print(time.perf_counter() - begin)
 """
+# Records as a dump of a cluster has them: nested, with many small fields.
+RECORDS = """
+import random
+r = random.Random(1)
+names = ["".join(r.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(3_000)]
+def some(n): return " ".join(r.choices(names, k=n))
+rows = [
+    {{"kind": "Pod", "metadata": {{"name": f"{{some(1)}}-{{i}}", "uid": r.getrandbits(64),
+        "labels": {{"app": some(1), "tier": some(1)}}, "annotations": {{"note": some(12)}}}},
+     "spec": {{"nodeName": some(1), "containers": [
+        {{"name": some(1), "image": f"repo/{{some(1)}}:{{i}}", "ports": [{{"containerPort": 8080}}],
+          "env": [{{"name": some(1), "value": some(2)}} for _ in range(4)],
+          "resources": {{"limits": {{"cpu": i % 8, "memory": f"{{i}}Mi"}}}}}} for _ in range(2)]}},
+     "status": {{"phase": "Running", "ready": True, "restarts": i % 5, "ratio": i / 7}}}}
+    for i in range({count})
+]
+"""
+NESTED = """
+import time
+times = []
+for asked in (names[7], names[8], names[9], None):
+    if asked is None:
+        rows[77]["spec"]["containers"][0]["env"][0]["value"] = "changed"
+    begin = time.perf_counter(); search(asked or "changed", rows)
+    times.append(time.perf_counter() - begin)
+print(*times)
+"""
 UPDATE = """
 docs[77] = "something else"
 begin = time.perf_counter(); search("something", docs); print(time.perf_counter() - begin)
@@ -79,8 +110,10 @@ async def printed(space: Space, code: str) -> str:
 async def measure(report: Report) -> None:
     async with make_host(Limits(memory_mb=4096)) as host:
         await searches(report, host)
+        await records(report, host)
         await previews(report, host)
-        await recall(report, host)
+        await recall(report, host, "the project's", sources(), "questions.jsonl")
+        await recall(report, host, "Python's", library(), "questions_stdlib.jsonl")
 
 
 async def searches(report: Report, host: Host) -> None:
@@ -114,6 +147,17 @@ async def searches(report: Report, host: Host) -> None:
     await host.delete(space)
 
 
+async def records(report: Report, host: Host) -> None:
+    count = report.pick(2_000, 13_661)
+    space = await host.new(RECORDS.format(count=count))
+    first, *again, changed = map(float, (await printed(space, NESTED)).split())
+    what = f"`search` over {count:,} nested records of 50 fields"
+    report.row(f"{what}, the first, with its index", ms(first))
+    report.row(f"{what}, that have not changed", ms(median(again)))
+    report.row(f"{what}, one of which has changed", ms(changed))
+    await host.delete(space)
+
+
 async def previews(report: Report, host: Host) -> None:
     most = report.pick(100_000_000, 1_000_000_000)
     for name, expression in PREVIEWS.items():
@@ -133,12 +177,22 @@ async def previews(report: Report, host: Host) -> None:
         await host.delete(space)
 
 
-def corpus() -> dict[str, str]:
+def sources() -> dict[str, str]:
+    """What the project consists of, tests left out."""
     paths = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
     return {
         str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
         for path in paths
         if ".venv" not in path.parts
+    }
+
+
+def library() -> dict[str, str]:
+    """The modules of the interpreter that runs this."""
+    return {
+        str(path.relative_to(LIBRARY)): path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(LIBRARY.rglob("*.py"))
+        if not TESTS & set(path.relative_to(LIBRARY).parts)
     }
 
 
@@ -153,12 +207,20 @@ def by_grep(question: str, docs: dict[str, str]) -> list[str]:
     )
 
 
-async def recall(report: Report, host: Host) -> None:
-    docs = corpus()
-    asked = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
-    unknown = {file for question in asked for file in question["files"]} - docs.keys()
-    assert not unknown, f"questions.jsonl names files that are gone: {sorted(unknown)}"
-    space = await host.new(f"docs = {docs!r}")
+async def recall(report: Report, host: Host, whose: str, docs: dict[str, str], name: str) -> None:
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line) for line in lines]
+    # Another version of Python has a module elsewhere: then its other places are named too.
+    lost = [q["question"] for q in asked if not docs.keys() & set(q["files"])]
+    assert not lost, f"{name} names no file that is there: {lost}"
+    space = await host.new("docs = {}")
+    block: dict[str, str] = {}
+    for path, text in docs.items():
+        block[path] = text
+        if sum(map(len, block.values())) > _BLOCK:
+            await host.run(space, f"docs.update({block!r})")
+            block = {}
+    await host.run(space, f"docs.update({block!r})")
     code = (
         f"import json\nfor question in {[question['question'] for question in asked]!r}:\n"
         "    print(json.dumps(list(dict.fromkeys(h.where for h in search(question, docs, k=30)))))"
@@ -174,8 +236,8 @@ async def recall(report: Report, host: Host) -> None:
             for found in (ranked, plain)
         ]
         report.row(
-            f"{len(asked)} questions over the project's {len(docs)} sources and documents: one of "
-            f"the files that answer it is among the first {depth}",
+            f"{len(asked)} questions over {whose} {len(docs)} sources: one of the files that "
+            f"answer it is among the first {depth}",
             f"{hits[0]} by `search`",
             baseline=f"{hits[1]} by `grep` of its words", ratio=hits[0] / max(hits[1], 1),
             reach="stated",

@@ -114,7 +114,7 @@ def make_app(
     if chosen == AGENT and AGENT not in (settings.sub_model, environ.get("RLM_MCP_SUB_MODEL")):
         hint = UNSET
     # No path leads to what came through a pipe but that of the view which was made of it.
-    viewed = Roots((*settings.allow, store.piped()))
+    viewed = Roots((*settings.allow, store.piped.folder()))
     views = Views(store, viewed, settings.cache / "lines")
     calls = Calls(
         model or Router(chosen, agents),

@@ -145,7 +145,7 @@ async def _read_pipe(app: App, space: Space, piped: Piped) -> Bundle:
         from_stream,
         piped.fd,
         max_bytes=limits.memory_mb << 20,
-        spool=Spool(app.spaces.store.piped(space.handle), limits.view_bytes),
+        spool=Spool(app.spaces.store.piped.folder(space.handle), limits.view_bytes),
         format=piped.format,
         name=piped.name,
         stopped=given_up.is_set,

@@ -338,6 +338,8 @@ class Space:
         descriptor = scratch_file()
         try:
             size, _ = await self.save(target, target=descriptor, format=format, suffix="")
+            if self._views is not None:
+                await self._views.share(self.handle, other.handle)
             return await other.load(
                 name,
                 source=descriptor,

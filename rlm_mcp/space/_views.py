@@ -55,6 +55,7 @@ class Views:
 
     def __init__(self, store: Store, roots: Roots, folder: Path) -> None:
         self._rows = store.views
+        self._piped = store.piped
         self._roots = roots
         self._folder = folder
         self._indexing: dict[str, asyncio.Task[int]] = {}
@@ -76,6 +77,10 @@ class Views:
         except OSError as error:
             raise SourceError(f"{named!r} cannot be read: {error.strerror}.") from None
         return row
+
+    async def share(self, source: str, target: str) -> None:
+        """Keep what views in one space stand for as long as another is there that copied some."""
+        await asyncio.to_thread(self._piped.share, source, target)
 
     def index_lines(self, row: ViewRow) -> None:
         """Count the lines of a view in the background, unless it is so large that only whoever
@@ -238,15 +243,16 @@ class Views:
             SourceError: it may not.
             _ChangedError: it is gone.
         """
+        path = self._piped.find(row.path)
         try:
-            self._roots.resolve(row.path)
+            self._roots.resolve(path)
         except RlmError:
             raise SourceError(
                 f"{row.named!r} is outside of the folders that may be read now; start the server "
                 "with `--allow` for its folder"
             ) from None
         try:
-            return self._roots.open_file(row.path)
+            return self._roots.open_file(path)
         except RlmError:
             raise _ChangedError(
                 f"{row.named!r} is gone or can no longer be read: what the view stands for is "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ._bases import base_commit, keep_artefact
 from ._commits import Commit
 from ._database import Database
 from ._opening import Opened, open_commit
+from ._piped import Piped
 from ._spaces import SpaceRow, SpaceRows
 from ._spans import SpanTable
 from ._views import ViewRows
@@ -59,6 +59,8 @@ class Store:
         self.answers = Answers(self._database, self._reading)
         self.views = ViewRows(self._database)
         """Which files views stand for."""
+        self.piped = Piped(home)
+        """Files that came through pipes."""
         self._spaces = SpaceRows(self._database)
         self._writers = Writers(self._database, home, sync=sync)
         self._sync = sync
@@ -112,15 +114,10 @@ class Store:
             self._spaces.remove(handle)
             with contextlib.closing(self.spans()) as spans:
                 spans.remove(handle)
-            shutil.rmtree(self.piped(handle), ignore_errors=True)
+            self.piped.remove(handle)
             (self.home / "locks" / f"{handle}.lock").unlink(missing_ok=True)
         finally:
             lock.release()
-
-    def piped(self, handle: str = "") -> Path:
-        """Where files lie that came through a pipe and belong to a space, or to any; they go when
-        it is deleted."""
-        return self.home / "piped" / handle
 
     def commit_of_space(self, handle: str, number: int) -> Commit:
         """A commit that is part of a space: one that it made, or one that led to it.
@@ -144,6 +141,7 @@ class Store:
         head = self._spaces.required(source).head
         found = head if commit is None else self.commit_of_space(source, commit)
         self._spaces.insert(handle, found.id, source)
+        self.piped.share(source, handle)
         return found
 
     # What spaces begin from -----------------------------------------------------------------

@@ -156,6 +156,8 @@ def _place(what: Any) -> tuple[str, Keys]:
         if what.where == "":
             return name, keys
         first = what.where
+        if isinstance(what, Hit) and what.item is not None:
+            return name, (*keys, first, what.item)
         spans = what.spans if isinstance(what, Chunk) else ()
         last = spans[-1].where if spans else first
         if type(first) is int and type(last) is int and last > first:

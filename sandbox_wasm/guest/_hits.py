@@ -47,7 +47,8 @@ class Hit:
 
     Of a passage `line` is the first line and `end_line` the last, `score` is 1 for the best of a
     search, and `excerpt` the line that says most. `of` is the variable that was searched,
-    `within` the function that a line found by `symbols` is in, `view` the view that it is in.
+    `within` the function that a line found by `symbols` is in, `view` the view that it is in. Where
+    `where` is a document of a folder, `item` is the index or key of the page, message or sheet.
     """
 
     where: str | int
@@ -62,6 +63,7 @@ class Hit:
     of: str = field(default="", compare=False)
     within: str = field(default="", compare=False)
     view: Any = field(default=None, compare=False, repr=False)
+    item: str | int | None = None
 
     def __str__(self) -> str:
         """`path:12: text`, with the context lines as grep writes them."""
@@ -77,8 +79,10 @@ def row_of(hit: Hit) -> str:
     if hit.excerpt is None or hit.end_line is None:
         row = _row(hit.where, hit.line, hit.text, ":")
         return clip(f"{row}  (in {escape(hit.within)})", _ROOM) if hit.within else row
+    item = "" if hit.item is None else f"[{clip(one_line(repr(hit.item)), 60)}]"
+    place = _place(hit.where, f"{item}:")
     lines = f"{hit.line}-{hit.end_line}" if hit.end_line > hit.line else f"{hit.line}"
-    return clip(escape(f"{_place(hit.where)}{lines} ({hit.score}) {hit.excerpt}"), _ROOM)
+    return clip(escape(f"{place}{lines} ({hit.score}) {hit.excerpt}"), _ROOM)
 
 
 def _row(where: str | int, number: int, text: str, mark: str) -> str:

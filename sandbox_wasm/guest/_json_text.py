@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+from ._garbage import all_kept
 from ._part import Part
 from ._text import LoadError
 
@@ -15,10 +18,9 @@ _EXCERPT = 60
 class _Objects:
     """Makes dicts of what JSON has in braces, and counts keys that come twice in one.
 
-    Slower than to leave it to the parser, so only up to a size (a guess: half as slow again).
+    It takes twice as long as to leave that to the parser, so it is only used where keys are missing
+    from what that made.
     """
-
-    MOST = 32 << 20
 
     def __init__(self) -> None:
         self.twice = 0
@@ -38,6 +40,37 @@ class _Objects:
             part.note(f"{objects} a key twice, such as {self.key!r:.80}: the last value was kept.")
 
 
+_MOST = 32 << 20
+"""Characters of a text in which keys are counted (a guess: half a second)."""
+
+
+def _is_complete(value: Any, text: str) -> bool:
+    """Whether a value has as many keys as its text has colons after quotation marks.
+
+    What cannot be counted so, such as keys with a blank before the colon, is said to be incomplete.
+    """
+    if len(text) > _MOST:
+        return True
+    if '\\\\":' in text or (any(mark in text for mark in _APART) and _SPACED.search(text)):
+        return False
+    left = text.count('":') - text.count('\\":')
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for some in level:
+            if type(some) is dict:
+                left -= len(some)
+                below += some.values()
+            elif type(some) is list:
+                below += some
+        level = below
+    return not left
+
+
+_APART = (" :", "\t:", "\n:", "\r:")
+_SPACED = re.compile(r'"\s+:')
+
+
 def json_value(text: str, part: Part) -> Any:
     """The value of a text.
 
@@ -48,12 +81,14 @@ def json_value(text: str, part: Part) -> Any:
     Raises:
         LoadError: it is no JSON.
     """
-    objects = _objects(text)
     if not text or text.isspace():
         raise part.error("there is no JSON in it, it is empty. Load it with format='text'.")
     try:
-        value = json.loads(text, object_pairs_hook=objects)
-        if objects:
+        with all_kept():
+            value = json.loads(text)
+        if not _is_complete(value, text):
+            objects = _Objects()
+            json.loads(text, object_pairs_hook=objects)
             objects.note(part)
         return value
     except json.JSONDecodeError as error:
@@ -84,30 +119,47 @@ def json_lines(text: str, part: Part) -> list[Any]:
     Raises:
         LoadError: a line is no JSON.
     """
-    values = []
-    start, number, blank = 0, 0, 0
-    objects = _objects(text)
-    # With a hook, `json.loads` makes a decoder for each line.
-    decode = json.JSONDecoder(object_pairs_hook=objects).decode
-    while start < len(text):
-        end = text.find("\n", start)
-        end = len(text) if end < 0 else end
-        line = text[start:end]
-        number += 1
-        if line.strip():
+    values: list[Any] = []
+    blank = 0
+    with all_kept():
+        decoder = json.JSONDecoder()
+        decode, begin = decoder.decode, decoder.raw_decode
+        for number, line in enumerate(_lines_of(text), 1):
+            try:
+                value, end = begin(line)  # most lines are nothing but a value
+                if end == len(line):
+                    values.append(value)
+                    continue
+            except (ValueError, RecursionError):
+                pass
+            if not line or line.isspace():
+                blank += 1
+                continue
             try:
                 values.append(decode(line))
             except (ValueError, RecursionError) as error:
                 raise _line_error(error, line, number, part) from None
-        else:
-            blank += 1
-        start = end + 1
     if blank:
         part.note(f"blank lines were skipped: {blank:,}.")
     part.contents.unit = "" if blank or part.label else "line"
-    if objects:
+    if not _is_complete(values, text):
+        objects = _Objects()
+        decode = json.JSONDecoder(object_pairs_hook=objects).decode
+        for line in _lines_of(text):
+            if line and not line.isspace():
+                decode(line)
         objects.note(part)
     return values
+
+
+def _lines_of(text: str) -> Iterator[str]:
+    """The lines of a text without their ends, one at a time: together they are as large as it."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
 
 
 def _line_error(error: Exception, line: str, number: int, part: Part) -> LoadError:
@@ -124,10 +176,6 @@ def _line_error(error: Exception, line: str, number: int, part: Part) -> LoadErr
     else:  # a number of thousands of digits
         what = f"line {number:,} cannot be loaded as JSON: {error}"
     return part.error(f"{what}. Load it with format='lines'.")
-
-
-def _objects(text: str) -> _Objects | None:
-    return _Objects() if len(text) <= _Objects.MOST else None
 
 
 def _first_line(text: str) -> str:

@@ -44,6 +44,8 @@ def base_of(value: object) -> type | None:
     kind = type(value)
     if type(kind) is type and kind in _PLAIN:  # a metaclass could define __hash__
         return kind
+    if value is None:
+        return None
     return next((base for base in _BASES if issubclass(kind, base)), None)
 
 
@@ -67,6 +69,8 @@ def table_kind(value: object) -> str | None:
 
 def type_name(kind: type) -> str:
     """The name of a class, not as its metaclass tells it."""
+    if type(kind) is type and kind in _PLAIN:  # thousands of them for one preview
+        return kind.__name__
     return clip(escape(str(_NAME.__get__(kind))), 60)
 
 

@@ -5,7 +5,6 @@ Those that are nearest in meaning are found too, where there is a model of embed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,14 +52,16 @@ class Retrieved:
     Args:
         pieces: those that were found by words in the order of their ranking, then others.
         ranking: by words.
-        called: what the texts are called.
+        places: of the pieces: what the value is called that each is in, and the item there.
+        alone: whether there is one value.
         near: positions of the pieces that are nearest in meaning, the nearest first.
         weight: of that order, that of words being 1.
     """
 
     pieces: list[Piece]
     ranking: Ranking
-    called: Sequence[Any]
+    places: list[tuple[str | int, str | int | None]]
+    alone: bool
     near: list[int]
     weight: float
 
@@ -95,14 +96,18 @@ def found_in(target: Any, query: str, size: int, enough: int, *, asked: bool | N
             at = len(pieces)
             pieces.append(piece)
         near.append(at)
-    return Retrieved(pieces, ranking, kept.called, near, kept.vectors.weight)
+    places = []
+    for piece in pieces:
+        owner, item = contents.place(piece.number)
+        places.append((kept.called[owner], item))
+    return Retrieved(pieces, ranking, places, len(kept.called) == 1, near, kept.vectors.weight)
 
 
 def _by_words(
     target: Any, query: str, size: int, enough: int, kept: Indexed, contents: Contents
 ) -> tuple[list[Piece], Ranking]:
     """The passages in the order of their ranking, and the ranking."""
-    ranking = rank(kept.index, kept.names, query)
+    ranking = rank(kept.index, kept.names, query, documents=kept.documents)
     pieces = _in_memory(kept, contents, ranking.chunks[:EXAMINED])
     if not contents.views:
         del ranking.scores[EXAMINED:]
@@ -120,7 +125,7 @@ def _by_words(
     index, names = Index(_UNCUT), Index(_UNCUT)
     texts = [piece.text for piece in pieces]
     index.update(texts, prints_of(texts))
-    called = [str(kept.called[piece.number]) for piece in pieces]
+    called = [str(kept.called[contents.place(piece.number)[0]]) for piece in pieces]
     names.update(called, prints_of(called))
     named = names if base_of(target) is dict else None
     known = _together(parts)

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ._fit import plural
-from ._kinds import base_of, first_items, length_of, type_name
+from ._kinds import base_of, first_items, type_name
 from ._label import unit_of
 from ._render import short
 
 _VISITS = 2_500  # values visited for a schema: about 30 ms in the guest
 _DEPTH = 6
+_HOLDERS = frozenset((dict, list, tuple, set, deque))
+_MEASURED = frozenset((*_HOLDERS, frozenset, str, bytes, bytearray))
+_SHOWN = frozenset((str, bytes, bool))
 _KEYS = 40  # shown of one place; a dict of 60 and more is described by its values
 
 
@@ -61,12 +64,10 @@ class Shape:
     def add(self, value: Any, visits: Visits, depth: int = 0) -> None:
         """Count one more value at this place, and what it holds at the places below."""
         visits.left -= 1
-        self._count(value)
         base = base_of(value)
+        self._count(value, base)
         # A value that was begun may use as much again, so that each record is seen whole.
-        if depth >= _DEPTH or visits.left <= -_VISITS:
-            return
-        if base not in (dict, list, tuple, set, deque):
+        if base not in _HOLDERS or depth >= _DEPTH or visits.left <= -_VISITS:
             return
         for item in first_items(value, 60 if base is dict else 5):
             if base is dict and type(item[0]) is str and dict.__len__(value) < 60:
@@ -76,20 +77,29 @@ class Shape:
                 self.each = self.each or Shape()
                 self.each.add(item[1] if base is dict else item, visits, depth + 1)
 
-    def _count(self, value: Any) -> None:
+    def _count(self, value: Any, base: Any) -> None:
         self.count += 1
-        kind, size = type(value), length_of(value)
+        kind = type(value)
         name = "None" if value is None else type_name(kind)
         self.types[name] = self.types.get(name, 0) + 1
-        number = kind is int or (kind is float and value == value)
-        measure = value if number else size
+        if kind is int or (kind is float and value == value):
+            measure, unit = value, ""
+        elif base in _MEASURED:
+            measure = base.__len__(value)
+            unit = unit_of(value)
+            self.empty += measure == 0
+        else:
+            measure, unit = None, None
         if measure is not None:
-            unit = "" if number else unit_of(value)
-            self.unit = unit if self.unit in (None, unit) else "?"
-            self.low = measure if self.low is None else min(self.low, measure)
-            self.high = measure if self.high is None else max(self.high, measure)
-        self.empty += size == 0
-        if not self.example and size != 0 and base_of(value) in (str, bytes, bool):
+            if self.unit is None:
+                self.unit, self.low, self.high = unit, measure, measure
+            elif self.unit != unit:
+                self.unit = "?"
+            if measure < self.low:
+                self.low = measure
+            elif measure > self.high:
+                self.high = measure
+        if not self.example and base in _SHOWN and measure != 0:
             self.example = short(value, 40)
 
     def line(self) -> str:

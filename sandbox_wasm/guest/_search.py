@@ -19,6 +19,7 @@ Embed = Callable[[list[str]], Iterable[Iterable[float]]]
 SIZE = 1_200
 """Bytes of a chunk: a function or a few paragraphs, short enough to be read whole (a guess)."""
 _ALIKE = 50  # chunks that are ranked by `embed`
+_WRITTEN = 1.5  # times the score of what has the query word by word (a guess)
 _SHARE = 3  # hits of one text among those of many
 
 
@@ -33,11 +34,13 @@ def search(
     """Find the passages about something, best first, as a list of `Hit`.
 
     Words count by BM25, whatever their ending (`load` finds `loading`) and inside of `camelCase`
-    and `snake_case`; what is misspelt is found by its trigrams. Where an embedding model is set,
+    and `snake_case`, and what their document is about counts with them; what is misspelt is found
+    by its trigrams. Where an embedding model is set,
     the passages that are nearest in meaning are found too. The target is a text, a list of texts or
     dicts, a dict of path to text, or a DataFrame. A `Hit` has `where` (path, index or
-    ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage. The index is
-    kept with the space, and what changed is indexed again.
+    ""), `line` to `end_line`, `score` (1 for the best), and `text`, the whole passage; in a folder
+    of documents also `item`, the page, message or sheet. The index is kept with the space, and
+    what changed is indexed again.
 
     The target may also be a view, or hold views. One of more than 16 MB has no index: it is read
     through, on the host, for the lines with the words of the query that are in at most about 50,000
@@ -69,9 +72,9 @@ def search(
     if not query_words(query):
         raise ValueError(f"{query!r} has no word to search for; use grep(pattern, target)")
     found = found_in(target, query, size, k, asked=False if callable(embed) else embed)
-    pieces, called, stems = found.pieces, found.called, found.ranking.words
+    pieces, places, stems = found.pieces, found.places, found.ranking.words
     scores = [
-        score * _bonus(query, stems, piece.text)
+        score * _as_written(query, piece.text)
         for piece, score in zip(pieces, found.ranking.scores, strict=False)
     ]
     order = sorted(range(len(scores)), key=lambda i: -scores[i])
@@ -87,37 +90,36 @@ def search(
     hits = Hits()
     hits.notes = tuple(found.ranking.notes)
     of = holder_of(target)
-    share = k if len(called) == 1 else _SHARE
-    taken: dict[int, int] = {}
+    share = k if found.alone else _SHARE
+    taken: dict[Any, int] = {}
     for i in order:
-        piece = pieces[i]
-        taken[piece.number] = taken.get(piece.number, 0) + 1
-        if taken[piece.number] > share:
+        where = places[i][0]
+        taken[where] = taken.get(where, 0) + 1
+        if taken[where] > share:
             continue
         score = round(scores[i] / (scores[order[0]] or 1), 2)
-        hits.append(_hit(called[piece.number], piece, score, stems, of))
+        hits.append(_hit(places[i], pieces[i], score, stems, of))
         if len(hits) == k:
             break
     return hits
 
 
-def _hit(where: Any, piece: Piece, score: float, stems: set[str], of: str) -> Hit:
+def _hit(
+    place: tuple[str | int, str | int | None], piece: Piece, score: float, stems: set[str], of: str
+) -> Hit:
     text = piece.text
     line = piece.first_line()
     last = line + text.count("\n", 0, max(len(text) - 1, 0))
     return Hit(
-        where, line, text, piece.start,
-        end_line=last, score=score, excerpt=_telling_line(text, stems), of=of, view=piece.view,
+        place[0], line, text, piece.start, item=place[1], end_line=last,
+        score=score, excerpt=_telling_line(text, stems), of=of, view=piece.view,
     )  # fmt: skip
 
 
-def _bonus(query: str, stems: set[str], passage: str) -> float:
-    """More for passages that have many of the words, and for those that have them as written."""
-    low = passage.lower()
-    share = sum(word in low for word in stems) / max(len(stems), 1)
+def _as_written(query: str, passage: str) -> float:
+    """More for a passage that has the query as it was written."""
     whole = " ".join(query.lower().split())
-    phrase = len(whole) > 3 and whole in low
-    return 1 + 0.5 * share * share + 0.5 * phrase
+    return _WRITTEN if len(whole) > 3 and whole in passage.lower() else 1.0
 
 
 def _telling_line(text: str, stems: set[str]) -> str:

@@ -219,6 +219,12 @@ def entry_of(name: str, keys: Keys = ()) -> Source | None:
     return entry.at(keys) if entry is not None else None
 
 
+def unit_within(name: str) -> str:
+    """What an item of each of the files in a loaded folder or archive is, or ""."""
+    entry = _find(name)
+    return entry.unit if entry is not None and entry.paths is not None else ""
+
+
 def is_line(name: str, keys: Keys) -> bool:
     """Whether a place in a loaded variable is a line of its file."""
     entry = _find(name)

@@ -8,6 +8,7 @@ from collections import Counter
 from importlib import import_module
 from typing import Any
 
+from ._garbage import all_kept
 from ._part import Part, Stream
 from ._text import WINDOW, LoadError, Source, by_mark, guess, read_exactly
 
@@ -15,6 +16,8 @@ _MAX_ALIKE, _MAX_MORE = 1_000, 50
 """Columns of the same name, and values of a row that have no name; pandas takes time by the square
 of both."""
 _FIRST_LINES = 16 << 20
+_FIRST_SIZES = 64 << 10, 1 << 20, _FIRST_LINES
+"""Bytes in which the first two rows are looked for, one after the other."""
 
 
 def table(part: Part, format: str) -> Any:
@@ -43,13 +46,14 @@ def table(part: Part, format: str) -> Any:
     for attempt in (0, 1):
         stream = io.BufferedReader(Stream(input, offset + skip, length - skip), 1 << 20)
         try:
-            frame = pandas.read_csv(
-                stream,
-                sep=separator,
-                encoding=encoding,
-                encoding_errors=errors,
-                low_memory=False,
-            )
+            with all_kept():
+                frame = pandas.read_csv(
+                    stream,
+                    sep=separator,
+                    encoding=encoding,
+                    encoding_errors=errors,
+                    low_memory=False,
+                )
             if not isinstance(frame.index, pandas.RangeIndex):
                 notes.append(
                     f"{of}the rows have more values than the header has names: the first column "
@@ -79,14 +83,16 @@ def _check_columns(part: Part, separator: str, encoding: str, skip: int) -> None
     Raises:
         LoadError: they take it very long, or very much memory.
     """
-    text = part.head(skip + (1 << 20))[skip:].decode(encoding, "replace")
-    if text.count("\n") < 2 and part.length > 1 << 20:
-        text = part.head(skip + _FIRST_LINES)[skip:].decode(encoding, "replace")
+    header: list[str] = []
+    first: list[str] = []
     limit = csv.field_size_limit(_FIRST_LINES)
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        header = next(rows, [])
-        first = next(rows, [])
+        for size in _FIRST_SIZES:
+            lines = io.StringIO(part.head(skip + size)[skip:].decode(encoding, "replace"), "")
+            rows = csv.reader(lines, delimiter=separator)
+            header, first = next(rows, []), next(rows, [])
+            if lines.read(1) or skip + size >= part.length:
+                break
     except csv.Error:
         return  # pandas says what is wrong
     finally:

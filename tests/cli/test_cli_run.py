@@ -12,10 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from mcp.client.client import Client
 
 from rlm_mcp.lm import LocalOpenAIServer
+from rlm_mcp.sandbox import Cache
+from rlm_mcp.server import make_server
+from rlm_mcp.settings import Settings
 
+from ..conftest import Agent
 from .conftest import Command
 
 KEY = "sk-do-not-show-me"
@@ -145,6 +151,47 @@ def test_a_variable_comes_through_a_pipe_and_what_is_large_stays_with_its_space(
     assert [path.stat().st_size for path in kept] == [len(data)]
     assert command("spaces", "delete", "mine").returncode == 0
     assert not (tmp_path / "home/piped/mine").exists()
+
+
+def test_what_came_through_a_pipe_stays_for_every_space_that_may_hold_it(
+    environment: dict[str, str], server: LocalOpenAIServer, sandbox_cache: Cache, tmp_path: Path
+) -> None:
+    server.answer = lambda _: block("SUBMIT(len(logs))")
+    data = b"x" * 99 + b"\n"
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "rlm_mcp.cli", "run", "How much?", "--root-model", "openai/x",
+         "--var", "logs=-:view", "--keep", "mine"],
+        env={**environment, "OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY},
+        cwd=tmp_path, input=data * 100 + b"a needle\n", capture_output=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    home = tmp_path / "home"
+
+    async def use() -> None:
+        settings = Settings(home=home, cache=sandbox_cache.folder, allow=(tmp_path,), space="other")
+        async with Client(make_server(settings)) as client:
+            agent = Agent(client)
+            await agent.call("spaces", action="open", space="mine")
+            run = next((home / "piped").glob("mine.rlm-*")).name  # kept with its parent
+            await agent.call("spaces", action="delete", space=run)
+            await agent.call("spaces", action="fork", space="mine", name="fork")
+            await agent.call("spaces", action="fork", space="fork", name="second")
+            await agent.load("space:mine/logs")
+            for gone, left in (
+                ("mine", "fork"),
+                ("fork", "second"),
+                ("second", "other"),
+                ("other", ""),
+            ):
+                reply = await agent.call("spaces", action="delete", space=gone)
+                assert not reply.failed, reply.text
+                if left:
+                    name = "v" if left == "other" else "logs"
+                    found = await agent.run(f"grep('needle', {name})", space=left)
+                    assert "101: a needle" in found
+
+    anyio.run(use)
+    assert list((home / "piped").iterdir()) == []
 
 
 def test_a_terminal_is_not_waited_for(environment: dict[str, str], tmp_path: Path) -> None:

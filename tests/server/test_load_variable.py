@@ -200,3 +200,26 @@ async def test_keys_that_come_twice_in_json_are_noted(agent: Agent, work: Path) 
     assert "=> [{'id': 2}, {'id': 3}, {'a': {'b': 2}}]" in await agent.run("v")
     reply = await agent.call("load_variable", name="v", source="twice.jsonl")
     assert "1 object has a key twice" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ('{"a" : 1, "a": 2}', 1),  # one colon is missed, and one key
+        ('{"a"\n:1, "b":1, "b":2}', 1),
+        (r'{"a\\": 1, "b": 1, "b": 2}', 1),
+        (r'{"said": "{\"id\":1, \"id\":2}", "at": "5 : 6", "x\": ": "\":"}', 0),
+        (r'{"said": "\\", "a\\": ["x", {"y":1}], "b": {}}', 0),
+        ('{"a": {"b":1, "c":[{"d":1}]}, "a": 2}', 1),
+        ('"a:"', 0),
+    ],
+)
+async def test_keys_are_counted_however_they_are_written(
+    agent: Agent, work: Path, text: str, twice: int
+) -> None:
+    (work / "v.json").write_text(text)
+    (work / "v.jsonl").write_text(" ".join(text.split("\n")) + "\n")
+    for name in ("v.json", "v.jsonl"):
+        reply = await agent.load(name)
+        assert ("has a key twice" in reply) is bool(twice), reply
+    assert "=> True" in await agent.run(f"import json; v == [json.loads({text!r})]")

@@ -33,6 +33,10 @@ FILES: dict[str, str | bytes] = {
 BYTES = {name: text if isinstance(text, bytes) else text.encode() for name, text in FILES.items()}
 
 
+CELL = '<row r="{0}"><c r="A{0}" t="inlineStr"><is><t>{1}</t></is></c></row>'
+BOOK = docs.xlsx(CELL.format(1, "name") + CELL.format(2, "needle"))
+
+
 def sha(data: str | bytes) -> str:
     return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
 
@@ -61,6 +65,9 @@ def make(work: Path) -> dict[str, str]:
     (work / "value.json").write_text('{"k": ["a\\nb"]}')
     (work / "reports").mkdir()
     (work / "reports/q1.pdf").write_bytes(docs.pdf("one", "two needle"))
+    (work / "boxes").mkdir()
+    (work / "boxes/one.mbox").write_bytes(docs.MBOX)
+    (work / "books.zip").write_bytes(docs.zipped({"x/book.xlsx": BOOK}))
     return {path.name: sha(path.read_bytes()) for path in work.iterdir() if path.is_file()}
 
 
@@ -99,6 +106,11 @@ CASES: list[tuple[str, dict[str, Any], str, str, str | None]] = [
     ("rows.csv", {}, FOUND, "rows.csv[1]", "rows.csv"),
     ("value.json", {}, "'v[\"k\"][0]', 2", "value.json['k'][0]:2", "value.json"),
     ("reports", {"format": "pdf"}, "'v[\"q1.pdf\"][1]'", "reports/q1.pdf#page=2", "reports/q1.pdf"),
+    ("reports", {"format": "pdf"}, FOUND, "reports/q1.pdf#page=2:1", "reports/q1.pdf"),
+    ("pdfs.zip", {"format": "pdf"}, FOUND, "pdfs.zip!/r.pdf#page=2:1", "r.pdf"),
+    ("boxes", {"format": "mbox"}, "search('body two', v)[0]", "boxes/one.mbox#message=2",
+     "boxes/one.mbox"),
+    ("books.zip", {"format": "xlsx"}, FOUND, "books.zip!/x/book.xlsx#sheet=Data", "x/book.xlsx"),
     ("*.log", {}, "grep('line 12$', v)[0]", "app.log:12", "app.log"),
 ]  # fmt: skip
 
@@ -110,6 +122,7 @@ async def test_each_kind_of_source_is_cited_by_the_place_that_a_person_finds(
     digests |= {name: sha(data) for name, data in BYTES.items()}
     digests["x/t.csv"] = sha("a,b\n1,needle\n")
     digests["r.pdf"] = digests["reports/q1.pdf"] = sha(docs.pdf("one", "two needle"))
+    digests["boxes/one.mbox"], digests["x/book.xlsx"] = sha(docs.MBOX), sha(BOOK)
     for source, options, what, expected, of in CASES:
         reply = await agent.call("load_variable", name="v", source=str(work / source), **options)
         assert not reply.failed, reply.text

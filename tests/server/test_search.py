@@ -297,3 +297,130 @@ async def test_tables_in_dicts_are_searched_row_by_row(agent: Agent) -> None:
     await agent.run("book['Second'].loc[400, 'name'] = 'an okapi'")
     assert await found(agent, "walrus", "book") == "[]"
     assert await found(agent, "okapi", "book") == "['Second']"
+
+
+async def test_records_are_read_again_only_where_they_changed(agent: Agent) -> None:
+    await agent.run(
+        "rows = [{'id': i, 'spec': {'parts': [{'note': f'about thing {i}'}]}} for i in range(500)]"
+    )
+    reading = (
+        "import sys\nmodule = sys.modules['rlm_guest._contents']\nplain, read = module.flat, []\n"
+        "module.flat = lambda value: read.append(value) or plain(value)\n"
+    )
+    assert "500\n" in await agent.run(f"{reading}search('thing', rows); print(len(read))")
+    # After that, those whose passages are looked at.
+    assert "0 1 1\n" in await agent.run(
+        f"{reading}print(len(search('walrus', rows)), len(search('77', rows)), len(read))"
+    )
+    await agent.run(
+        "rows[7]['spec']['parts'][0]['note'] = 'a walrus'; rows.insert(0, {'a': 'heron'})"
+    )
+    reply = await agent.run(
+        f"{reading}print([h.where for w in ('walrus', 'heron') for h in search(w, rows)])\n"
+        "print(len(read) < 30)"
+    )
+    assert reply.startswith("[8, 0]\nTrue\n")
+
+
+async def test_tables_and_dates_that_stay_the_same_are_not_read_again(agent: Agent) -> None:
+    await agent.run(
+        "import datetime, decimal, pandas\n"
+        "rows = [{'when': datetime.date(2020, 1, 1 + i), 'much': decimal.Decimal(i),\n"
+        "         'table': pandas.DataFrame({'name': [f'thing {i}'], 'n': [i], 'x': [i / 7]})}\n"
+        "        for i in range(20)]\n"
+        "search('thing', rows)"
+    )
+    reading = (
+        "import sys\nmodule = sys.modules['rlm_guest._contents']\nplain, read = module.flat, []\n"
+        "module.flat = lambda value: read.append(value) or plain(value)\n"
+    )
+    assert "0 0\n" in await agent.run(f"{reading}print(len(search('walrus', rows)), len(read))")
+    await agent.run("rows[7]['table'].loc[0, 'name'] = 'a walrus'")
+    reply = await agent.run(f"{reading}print([h.where for h in search('walrus', rows)], len(read))")
+    assert reply.startswith("[7] 1\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ("{'a': [1, 2, {'b': 11}]}", "row['a'][2]['b'] = 12"),
+        ("{'a': 11}", "row['a'] = '12'"),
+        ("{'a': 11.5}", "row['a'] = 12.5"),
+        ("{'old': 11}", "row['about 12'] = row.pop('old')"),
+        ("{'a': []}", "row['a'].append(12)"),
+        ("{'a': ('x', {11})}", "row['a'][1].add(12)"),
+        ("{'a': bytearray(b'11')}", "row['a'][:] = b'12'"),
+        ("{'a': datetime.date(2020, 1, 11)}", "row['a'] = datetime.date(2020, 1, 12)"),
+        ("{'a': pandas.DataFrame({'n': [11]})}", "row['a'].loc[0, 'n'] = 12"),
+        ("{'a': Own('11')}", "row['a'] = Own('12')"),
+        ("{'a': collections.deque(['11'])}", "row['a'].append('12')"),
+        ("{'a': None}", "row['a'] = row; row['b'] = 12"),
+    ],
+)
+async def test_no_change_inside_of_a_record_is_missed(
+    agent: Agent, before: str, change: str
+) -> None:
+    await agent.run(
+        "import collections, datetime, pandas\nclass Own(str): pass\n"
+        f"rows = [{{'a': 0}}, {before}, 'x']"
+    )
+    assert await found(agent, "12", "rows") == "[]"
+    await agent.run(f"row = rows[1]; {change}")
+    assert await found(agent, "12", "rows") == "[1]"
+
+
+async def test_a_hit_in_documents_of_a_folder_says_which_page_it_is_on(agent: Agent) -> None:
+    await agent.run(
+        "import pandas\n"
+        "page = 'one line of a page\\n' * 20\n"
+        "docs = {\n"
+        "    'a.pdf': [page, page + 'a walrus\\n', page],\n"
+        "    'b.mbox': [{'subject': 'x', 'text': page}, {'subject': 'a heron', 'text': page}],\n"
+        "    'c.xlsx': {'First': pandas.DataFrame({'n': ['x']}),\n"
+        "               'Second': pandas.DataFrame({'n': ['x', 'an okapi']})},\n"
+        "    'd.txt': 'a text with a lemur', 'tags': ['red', 'a gecko', 'blue'],\n"
+        "}"
+    )
+    for word, where, item, line, row in (
+        ("walrus", "a.pdf", 1, 1, "a.pdf[1]:1-21"),
+        ("heron", "b.mbox", 1, 1, "b.mbox[1]:1-"),
+        ("okapi", "c.xlsx", "Second", 1, "c.xlsx['Second']:1-2"),
+        ("lemur", "d.txt", None, 1, "d.txt:1 "),
+        ("gecko", "tags", None, 1, "tags:1-3"),
+    ):
+        reply = await agent.run(
+            f"hit = search({word!r}, docs)[0]; print((hit.where, hit.item, hit.line)); hit"
+        )
+        assert repr((where, item, line)) in reply and row in reply, reply
+    # A passage does not go on from one page to the next, and one document has three hits at most.
+    assert await found(agent, "line of a page") in (
+        "['a.pdf', 'a.pdf', 'a.pdf', 'b.mbox', 'b.mbox']",
+        "['b.mbox', 'b.mbox', 'a.pdf', 'a.pdf', 'a.pdf']",
+    )
+    await agent.run("docs['a.pdf'][2] = 'a walrus on its own page\\n'; del docs['b.mbox']")
+    reply = await agent.run("print([(h.where, h.item) for h in search('walrus', docs)])")
+    assert "[('a.pdf', 2), ('a.pdf', 1)]" in reply
+
+
+async def test_what_a_document_is_about_counts_for_its_passages(agent: Agent) -> None:
+    await agent.run(
+        "def note(about, n):\n"
+        "    filler = [f'Nothing of interest, paragraph {i} of {n}. ' * 20 for i in range(9)]\n"
+        "    food = 'They are fed twice a day, with fish, in the morning and at night.'\n"
+        "    parts = [f'Notes on {about} in the zoo.', *filler[:5], food, *filler[5:]]\n"
+        "    return '\\n\\n'.join(parts)\n"
+        "kinds = ['herons', 'lemurs', 'walruses']\n"
+        "docs = {f'{n}.md': note(about, n) for n, about in enumerate(kinds)}"
+    )
+    fed = (
+        "hits = search('when are walruses fed', {})\n"
+        "print([h.where for h in hits if 'They are fed' in h.text][0])"
+    )
+    assert (await agent.run(fed.format("docs"))).startswith("2.md")
+    assert (await agent.run(fed.format("list(docs.values())"))).startswith("2\n")
+    pages = "docs = {n: text.split('\\n\\n') for n, text in docs.items()}"
+    assert (await agent.run(f"{pages}\n{fed.format('docs')}")).startswith("2.md")
+    # What was there before does not count any more.
+    await agent.run("docs['2.md'] = docs['1.md']; del docs['0.md']")
+    reply = await agent.run("print([h.where for h in search('walruses', docs)], len(docs))")
+    assert reply.startswith("[] 2")
