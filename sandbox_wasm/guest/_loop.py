@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from array import array
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
 
 from . import (
+    _base,
     _chunks,
     _citation,
     _cite,
@@ -296,9 +296,8 @@ def _functions() -> list[tuple[FunctionType, CodeType, Any, Any]]:
     ]
 
 
-def _carry_out() -> None:
+def _carry_out(request: dict[str, Any]) -> None:
     """Carry out one request of the host."""
-    request = _door.request()
     _slots.begin()
     _meaning.begin()
     try:
@@ -314,17 +313,6 @@ def _carry_out() -> None:
     except BaseException as error:  # values may be of classes that raise anything
         answer = {"refused": _trace.describe(error, 1000)}
     _door.result(answer)
-
-
-def _long_lived() -> bytes:
-    """Addresses of `None` and of all that is there now: the libraries, and this package.
-
-    Made immortal, these objects are not written to when they are used. Counting references to
-    them would make each execution write to a page for nearly every object that it touches.
-    """
-    found = gc.get_objects()
-    codes = [item.__code__ for item in found if type(item) is FunctionType]
-    return array("I", [id(None), *map(id, found), *map(id, codes)]).tobytes()
 
 
 def _is_of_this_package(value: object) -> bool:
@@ -355,13 +343,24 @@ def install(*, first: bool) -> dict[str, Any]:
             if function.__defaults__ is not defaults or function.__kwdefaults__ is not keywords:
                 function.__defaults__, function.__kwdefaults__ = defaults, keywords
 
+    is_whole = False
+
     def turn() -> None:
-        # Guest code can reach this package, so it is mended before each turn and after it.
-        mend()
-        _carry_out()
+        nonlocal is_whole
+        # Guest code can reach this package, so it is mended before each turn and after it. That
+        # takes longer than a small execution itself: the check that follows one does without.
+        if not is_whole:
+            mend()
+        is_whole = False
+        request = _door.request()
+        checks = request["op"] == "check"
+        _carry_out(request)
+        if checks:
+            return
         mend()
         _sources.forget()
         _execute.tidy(NAMESPACE)
+        is_whole = True
 
     if not first:
         _view.adopt()
@@ -375,9 +374,12 @@ def install(*, first: bool) -> dict[str, Any]:
     for name in [name for name in HELPERS if _is_of_this_package(NAMESPACE.get(name))]:
         del NAMESPACE[name]  # an older version's
     _execute.put_back(NAMESPACE, HELPERS)
+    if first:
+        _base.warm_up(NAMESPACE, HELPERS)
     NAMESPACE.setdefault("Out", {})
     gc.collect()
     if first:
-        _door.raw(_door.IMMORTAL + _long_lived())
+        for addresses in _base.long_lived():
+            _door.raw(_door.IMMORTAL + addresses)
     gc.freeze()
     return {"exception": id(_execute.Stop), "immortal": id(None)}
