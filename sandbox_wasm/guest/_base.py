@@ -68,11 +68,10 @@ def long_lived() -> Iterator[bytes]:
         while rest:
             value = rest.pop()
             part.append(id(value))
-            rest += [
-                inner
-                for inner in _parts(value)
-                if not gc.is_tracked(inner) and not sys._is_immortal(inner)
-            ]
+            for inner in _parts(value):
+                known = sys._is_immortal(inner)  # type: ignore[attr-defined]  # from 3.14 on
+                if not known and not gc.is_tracked(inner):
+                    rest.append(inner)
         if len(part) > _AT_ONCE:
             yield part.tobytes()
             part = array("I", [id(None)])
