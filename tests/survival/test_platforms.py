@@ -90,7 +90,7 @@ def test_written_pages_are_the_same_however_the_kernel_tells_them(
         raise OSError(errno.ENOTTY, "an older kernel")
 
     found = list(newer.candidates(memory))
-    monkeypatch.setattr(_pages.fcntl, "ioctl", unknown)
+    monkeypatch.setattr("fcntl.ioctl", unknown)
     older = _pages.DirtyPages()
     assert older.exact
     assert found == list(older.candidates(memory)) == [(2, 1), (5, 2), (15, 1)]
