@@ -14,7 +14,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 import rlm_mcp.space._keeper as keeper_module
 from rlm_mcp.sandbox import Guest
 from rlm_mcp.settings import load_settings
-from rlm_mcp.store import Store
+from rlm_mcp.store import Writer
 
 from ._common import Report, execute, make_host, median, ms, run, temporary_folder, timed
 
@@ -84,7 +84,7 @@ async def where(report: Report, trials: int, protocol: float) -> None:
         setattr(owner, name, watched)
 
     def watch_commit() -> None:
-        original = Store.commit
+        original = Writer.commit
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             begin = time.perf_counter()
@@ -93,7 +93,7 @@ async def where(report: Report, trials: int, protocol: float) -> None:
             finally:
                 parts.setdefault("commit", []).append(time.perf_counter() - begin)
 
-        Store.commit = watched  # type: ignore[method-assign]
+        Writer.commit = watched  # type: ignore[method-assign]
 
     for name in ("turn", "collect", "adopt"):
         watch(Guest, name)

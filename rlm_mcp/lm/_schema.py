@@ -11,17 +11,9 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from functools import lru_cache
+from itertools import islice
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from ..sandbox import is_too_fine
 from ._types import JsonSchema
@@ -57,10 +49,6 @@ class UnusableSchemaError(Exception):
     """A schema is not valid, or needs what is not allowed. Its text is for the guest."""
 
 
-class _TooSlowError(Exception):
-    """Checking took longer than any honest schema needs."""
-
-
 def check_schema(schema: JsonSchema) -> None:
     """Raise `UnusableSchemaError` unless this is a JSON Schema that can be checked here."""
     try:
@@ -82,14 +70,14 @@ def check_schema(schema: JsonSchema) -> None:
 
 @lru_cache(maxsize=256)  # a map sends the same schema a thousand times
 def _check_text(text: str) -> None:
+    from . import _validator  # a tenth of a server's start, and most never need it
+
     schema = json.loads(text)
     _check_size(schema)
     schema.pop("$schema", None)  # this dialect is what is checked, whatever it says
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
+    if (error := _validator.invalid(schema)) is not None:
         problem = f"the schema is not valid at {error.json_path}: {_short(error.message)}"
-        raise UnusableSchemaError(problem) from None
+        raise UnusableSchemaError(problem)
     if unusable := _problem(schema):
         raise UnusableSchemaError(unusable)
 
@@ -109,21 +97,17 @@ def _check_size(schema: Any) -> None:
 
 def read_data(text: str, schema: JsonSchema) -> Any:
     """Return the value in a reply, checked; raise `SchemaMismatchError` with what is wrong."""
+    from . import _validator
+
     value = _parse(text)
-    # A registry of its own: the default one would fetch a reference to a URL.
     # Another dialect would be checked by another class, without the time limit.
     schema = {key: part for key, part in schema.items() if key != "$schema"}
-    validator = _TimedValidator(schema, registry=Registry())
-    _until.set(time.thread_time() + MAX_CHECK_S)
     try:
-        errors = []
-        for error in validator.iter_errors(value):
-            errors.append(f"at {error.json_path}: {_short(error.message)}")
-            if len(errors) == _MAX_ERRORS:
-                break
-    except (_TooSlowError, RecursionError):
+        found = islice(_validator.errors_of(value, schema, MAX_CHECK_S), _MAX_ERRORS)
+        errors = [f"at {error.json_path}: {_short(error.message)}" for error in found]
+    except (_validator.TooSlowError, RecursionError):
         raise UnusableSchemaError("checking the answer against the schema takes too long") from None
-    except Unresolvable as error:
+    except _validator.Unresolvable as error:
         raise UnusableSchemaError(f"the schema refers to nothing: {_short(str(error))}") from None
     except (ValueError, ArithmeticError) as error:  # 10**400 as a multiple of 0.5, a strange `$id`
         problem = f"the answer cannot be checked against the schema: {_short(str(error))}"
@@ -192,51 +176,6 @@ def _problem(schema: Any) -> str | None:
         elif word in _OF_ONE:
             below.append(part)
     return next((problem for part in below if (problem := _problem(part))), None)
-
-
-_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
-_until: ContextVar[float] = ContextVar("_until")
-
-
-def _timed(keyword: _Keyword) -> _Keyword:
-    def step(validator: Any, value: Any, instance: Any, schema: Any) -> Any:
-        if time.thread_time() > _until.get():
-            raise _TooSlowError
-        return keyword(validator, value, instance, schema)
-
-    return step
-
-
-def _unique(_validator: Any, unique: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    # The library compares each entry with each, which 30,000 objects keep busy for an hour.
-    if not unique or not isinstance(instance, list):
-        return
-    seen = set()
-    for item in instance:
-        if time.thread_time() > _until.get():
-            raise _TooSlowError
-        if (known := _hashable(item)) in seen:
-            yield ValidationError(f"{_short(repr(item))} is there twice")
-            return
-        seen.add(known)
-
-
-def _hashable(value: Any) -> object:
-    """The same for values that JSON Schema calls equal, and for no others."""
-    if isinstance(value, dict):
-        return dict, frozenset((key, _hashable(part)) for key, part in value.items())
-    if isinstance(value, list):
-        return list, tuple(map(_hashable, value))
-    return (bool, value) if isinstance(value, bool) else value
-
-
-_TimedValidator = extend(
-    Draft202012Validator,
-    {
-        name: _timed(keyword)
-        for name, keyword in {**Draft202012Validator.VALIDATORS, "uniqueItems": _unique}.items()
-    },
-)
 
 
 def _short(text: str) -> str:

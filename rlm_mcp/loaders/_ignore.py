@@ -16,8 +16,6 @@ import re
 import stat
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
-
 from ._roots import READ_FLAGS
 
 _MAX_RULES = 1 << 20
@@ -109,6 +107,8 @@ def _is_own(found: re.Match[str], subject: str, is_folder: bool) -> bool:
 
 
 def _compiled(text: str) -> list[tuple[str, bool, re.Pattern[str]]]:
+    from pathspec import GitIgnoreSpec  # thirty modules that a server's start does without
+
     lines = text.removeprefix("\ufeff").splitlines()
     try:
         patterns = list(GitIgnoreSpec.from_lines(lines).patterns)

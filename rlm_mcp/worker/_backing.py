@@ -16,9 +16,9 @@ SHORT_RUN = 16
 MAX_SAME = 8192
 """Pages that were written and ended as before, after which they are mapped again: reading
 objects counts references to them, and what is compared at each commit takes time and memory."""
-MAX_CRUMBS = 2048
-"""Pages in short runs that stay private copies after a commit. Much the same few hundred pages
-are written by every execution; mapping them each time costs more than comparing them again."""
+MAX_CRUMBS = 256
+"""Pages in short runs that stay private copies after a commit. Much the same hundred pages are
+written by every execution; mapping them each time costs more than comparing them again."""
 
 
 class Backing:

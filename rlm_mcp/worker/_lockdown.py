@@ -18,7 +18,7 @@ import platform
 import resource
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -68,6 +68,10 @@ _CLONE, _CLONE3, _FCNTL = (56, 220), (435, 435), (72, 25)
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Others lock or lease files, or
 make the kernel send any signal to any process of the user."""
+_IOCTL = (16, 29)
+PAGEMAP_SCAN = 0xC0606610
+"""The one `ioctl` that a worker needs: which pages of its memory were written. Linux 6.7 and
+later, `_IOWR('f', 16, struct pm_scan_arg)` in include/uapi/linux/fs.h."""
 
 
 def lock_down() -> list[str]:
@@ -207,7 +211,7 @@ def _seccomp(more: Iterable[str]) -> bool:
         sorted(number for number in allowed if number is not None),
         _CLONE[column],
         _CLONE3[column],
-        _FCNTL[column],
+        {_FCNTL[column]: _FCNTL_COMMANDS, _IOCTL[column]: (PAGEMAP_SCAN,)},
     )
     filter_ = _Program(len(program) // 8, program)
     return bool(
@@ -215,9 +219,15 @@ def _seccomp(more: Iterable[str]) -> bool:
     )
 
 
-def _program(architecture: int, allowed: list[int], clone: int, clone3: int, fcntl: int) -> bytes:
+def _program(
+    architecture: int,
+    allowed: list[int],
+    clone: int,
+    clone3: int,
+    commands: Mapping[int, Sequence[int]],
+) -> bytes:
     """A filter in classic BPF over `struct seccomp_data`: number at 0, architecture at 4, the
-    arguments from 16 on, each in 8 bytes."""
+    arguments from 16 on, each in 8 bytes. Of the calls in `commands` the second is looked at."""
 
     def step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("<HBBI", code, yes, no, value)
@@ -237,12 +247,12 @@ def _program(architecture: int, allowed: list[int], clone: int, clone3: int, fcn
         step(_JUMP_SET, _CLONE_THREAD, no=1),
         step(_RETURN, _ALLOW),
         refused,
-        step(_JUMP_EQUAL, fcntl, no=2 + 2 * len(_FCNTL_COMMANDS)),
-        step(_LOAD, 24),
     ]
-    for command in _FCNTL_COMMANDS:
-        steps += [step(_JUMP_EQUAL, command, no=1), step(_RETURN, _ALLOW)]
-    steps.append(refused)
+    for number, known in commands.items():
+        steps += [step(_JUMP_EQUAL, number, no=2 + 2 * len(known)), step(_LOAD, 24)]
+        for command in known:
+            steps += [step(_JUMP_EQUAL, command, no=1), step(_RETURN, _ALLOW)]
+        steps.append(refused)
     for number in allowed:
         steps += [step(_JUMP_EQUAL, number, no=1), step(_RETURN, _ALLOW)]
     return b"".join([*steps, refused])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import mmap
 import os
 import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ._layout import Layout, Run
+from ._lockdown import PAGEMAP_SCAN
 from ._memory import HOST_PAGE, PAGE, Memory, memcmp
 
 _PAGEMAP = Path("/proc/self/pagemap")
@@ -21,6 +24,12 @@ _PAGEMAP = Path("/proc/self/pagemap")
 _WRITTEN = bytes(1 if top & 0xC0 and not top & 0x20 else 0 for top in range(256))
 _RUNS = re.compile(b"\x01+")
 _ENTRIES_AT_ONCE = 1 << 18
+# struct pm_scan_arg of PAGEMAP_SCAN, from Linux 6.7 on: size, flags, start, end, where it ended,
+# address and length of the table, most pages, categories to invert, that all must be there, of
+# which one must be there, to report. Source: include/uapi/linux/fs.h.
+_SCAN = struct.Struct("<12Q")
+_FILE, _PRESENT, _SWAPPED, _ZERO = 1 << 2, 1 << 3, 1 << 4, 1 << 5
+_REGIONS = 512
 _CHUNK = 64
 """Pages compared at a time."""
 
@@ -37,9 +46,13 @@ class DirtyPages:
 
     def __init__(self, ask: bool = True) -> None:
         self._pagemap: int | None = None
+        self._scans = False
+        self._regions = (ctypes.c_uint64 * (3 * _REGIONS))()
         if ask:
             with contextlib.suppress(OSError):
                 self._pagemap = os.open(_PAGEMAP, os.O_RDONLY)
+                self._scan(0, HOST_PAGE)
+                self._scans = True
 
     @property
     def exact(self) -> bool:
@@ -51,6 +64,9 @@ class DirtyPages:
         if self._pagemap is None:
             yield 0, memory.size // PAGE
             return
+        if self._scans:
+            yield from self._scanned(memory)
+            return
         total, first = memory.size // HOST_PAGE, memory.address // HOST_PAGE
         ours = HOST_PAGE // PAGE
         for start in range(0, total, _ENTRIES_AT_ONCE):
@@ -58,6 +74,33 @@ class DirtyPages:
             entries = os.pread(self._pagemap, count * 8, (first + start) * 8)
             for found in _RUNS.finditer(entries[7::8].translate(_WRITTEN)):
                 yield (start + found.start()) * ours, (found.end() - found.start()) * ours
+
+    def _scanned(self, memory: Memory) -> Iterator[tuple[int, int]]:
+        """As `candidates`, from a kernel that looks for them itself: it skips what was never
+        touched, and a memory is mostly that."""
+        at, end = memory.address, memory.address + memory.size
+        while at < end:
+            found, at = self._scan(at, end)
+            for index in range(0, 3 * found, 3):
+                start, stop, _ = self._regions[index : index + 3]
+                yield (start - memory.address) // PAGE, (stop - start) // PAGE
+
+    def _scan(self, start: int, end: int) -> tuple[int, int]:
+        """Put regions of private copies into the table: how many, and where the search ended.
+
+        Raises:
+            OSError: the kernel does not know how.
+        """
+        assert self._pagemap is not None
+        none_of, one_of = _FILE | _ZERO, _PRESENT | _SWAPPED
+        asked = bytearray(
+            _SCAN.pack(
+                _SCAN.size, 0, start, end, 0, ctypes.addressof(self._regions), _REGIONS, 0,
+                none_of, none_of, one_of, 0,
+            )
+        )  # fmt: skip
+        found = fcntl.ioctl(self._pagemap, PAGEMAP_SCAN, asked, True)
+        return found, _SCAN.unpack(asked)[4]
 
 
 @dataclass(frozen=True)

@@ -321,7 +321,7 @@ def _report(
     text = output.text()
     return {
         "output": text[:keep_chars],
-        "tail": text[keep_chars:][-keep_chars:] if keep_chars else "",
+        "tail": text[max(keep_chars, len(text) - keep_chars) :] if keep_chars else "",
         "total": output.total,
         "value": value,
         "error": error,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
-from array import array
-from collections.abc import Callable
-from types import CodeType, FunctionType
+from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any
 
 from . import (
+    _base,
     _chunks,
     _citation,
     _cite,
@@ -42,6 +42,14 @@ from ._places import Contents
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
 ENTRY = "_rlm_turn_"
 _KEPT = "_rlm_kept"  # what goes along with variables to another interpreter
+_PACKAGE = __name__.partition(".")[0]
+_CORE = (
+    "ast", "linecache",  # the artefact runs the source of a turn through ast
+    *(f"{_PACKAGE}.{name}" for name in (
+        "_door", "_execute", "_loop", "_meaning", "_slots", "_sources", "_trace",
+    )),
+)  # fmt: skip
+"""The modules that begin a turn, end it, and check that another can be run."""
 
 
 def show_vars() -> None:
@@ -267,38 +275,39 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _whole() -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The names and tables that turns need, each with a copy of what it holds now."""
-    package = __name__.partition(".")[0]
-    needed = (
-        package,
-        "ast",
-        "linecache",
-        "traceback",
-    )  # the artefact runs the source of a turn through ast
-    modules = [
-        vars(module)
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in needed
-    ]
-    return [(names, dict(names)) for names in (*modules, _OPERATIONS, HELPERS)]
+def _mender(names: Iterable[str]) -> Callable[[], None]:
+    """A function that puts modules, with their functions, back to what they are now.
 
+    It holds what it needs itself: what is in a module is in reach of guest code.
 
-def _functions() -> list[tuple[FunctionType, CodeType, Any, Any]]:
-    """The functions of this package, with what can be changed in them."""
-    package = __name__.partition(".")[0]
-    return [
+    Args:
+        names: of modules.
+    """
+    tables = [vars(sys.modules[name]) for name in names]
+    whole = [(table, dict(table)) for table in (*tables, _OPERATIONS, HELPERS)]
+    functions = [
         (value, value.__code__, value.__defaults__, value.__kwdefaults__)
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] == package
-        for value in vars(module).values()
-        if isinstance(value, FunctionType) and value.__module__ == name
+        for table in tables
+        for value in table.values()
+        if isinstance(value, FunctionType)
+        and value.__module__ == table["__name__"]
+        and value.__module__.startswith(_PACKAGE)
     ]
 
+    def mend() -> None:
+        for table, kept in whole:
+            table.update(kept)
+        for function, code, defaults, keywords in functions:
+            if function.__code__ is not code:
+                function.__code__ = code
+            if function.__defaults__ is not defaults or function.__kwdefaults__ is not keywords:
+                function.__defaults__, function.__kwdefaults__ = defaults, keywords
 
-def _carry_out() -> None:
+    return mend
+
+
+def _carry_out(request: dict[str, Any]) -> None:
     """Carry out one request of the host."""
-    request = _door.request()
     _slots.begin()
     _meaning.begin()
     try:
@@ -316,21 +325,10 @@ def _carry_out() -> None:
     _door.result(answer)
 
 
-def _long_lived() -> bytes:
-    """Addresses of `None` and of all that is there now: the libraries, and this package.
-
-    Made immortal, these objects are not written to when they are used. Counting references to
-    them would make each execution write to a page for nearly every object that it touches.
-    """
-    found = gc.get_objects()
-    codes = [item.__code__ for item in found if type(item) is FunctionType]
-    return array("I", [id(None), *map(id, found), *map(id, codes)]).tobytes()
-
-
 def _is_of_this_package(value: object) -> bool:
     if not isinstance(value, FunctionType | type):
         return False
-    return str(value.__module__).partition(".")[0] == __name__.partition(".")[0]
+    return str(value.__module__).partition(".")[0] == _PACKAGE
 
 
 def install(*, first: bool) -> dict[str, Any]:
@@ -343,25 +341,27 @@ def install(*, first: bool) -> dict[str, Any]:
         Addresses for the host: of the exception that stops code, and of `None`, whose
         reference count shows what an immortal object's is.
     """
-    whole: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    functions = _functions()
-
-    def mend() -> None:
-        for names, kept in whole:
-            names.update(kept)
-        for function, code, defaults, keywords in functions:
-            if function.__code__ is not code:
-                function.__code__ = code
-            if function.__defaults__ is not defaults or function.__kwdefaults__ is not keywords:
-                function.__defaults__, function.__kwdefaults__ = defaults, keywords
+    core_is_whole = False
 
     def turn() -> None:
-        # Guest code can reach this package, so it is mended before each turn and after it.
-        mend()
-        _carry_out()
-        mend()
+        # Guest code can reach this package, so it is mended before each turn. That takes as long
+        # as a small execution itself: after one only what ends it is mended, and what the check
+        # needs that follows it.
+        nonlocal core_is_whole
+        only_core, core_is_whole = core_is_whole, False
+        if not only_core:
+            mend()
+        request = _door.request()
+        if request["op"] == "check":
+            _carry_out(request)
+            return
+        if only_core:
+            mend()
+        _carry_out(request)
+        mend_core()
         _sources.forget()
         _execute.tidy(NAMESPACE)
+        core_is_whole = True
 
     if not first:
         _view.adopt()
@@ -371,13 +371,18 @@ def install(*, first: bool) -> dict[str, Any]:
     for name in ("exit", "quit"):
         _execute.keep_builtin(name, _execute.leave)
     _execute.keep_modules()
-    whole += _whole()
+    packages = (_PACKAGE, "ast", "linecache", "traceback")
+    mend = _mender([name for name in sys.modules if name.partition(".")[0] in packages])
+    mend_core = _mender(_CORE)
     for name in [name for name in HELPERS if _is_of_this_package(NAMESPACE.get(name))]:
         del NAMESPACE[name]  # an older version's
     _execute.put_back(NAMESPACE, HELPERS)
+    if first:
+        _base.warm_up(NAMESPACE, HELPERS)
     NAMESPACE.setdefault("Out", {})
     gc.collect()
     if first:
-        _door.raw(_door.IMMORTAL + _long_lived())
+        for addresses in _base.long_lived():
+            _door.raw(_door.IMMORTAL + addresses)
     gc.freeze()
     return {"exception": id(_execute.Stop), "immortal": id(None)}

@@ -8,6 +8,8 @@ from collections import deque
 KEEP = 4 << 20
 """Characters kept of the beginning, and as many of the end (a guess: 8 MB is all that an agent
 could still search for)."""
+_BLOCK = 1 << 18
+"""Characters that are joined when there are as many."""
 
 
 class Output(io.TextIOBase):
@@ -22,6 +24,8 @@ class Output(io.TextIOBase):
         self._head_size = 0
         self._tail: deque[str] = deque()
         self._tail_size = 0
+        self._latest: list[str] = []
+        self._latest_size = 0
         self._joined: tuple[int, str] = (0, "")
         self.total = 0
         """Characters written."""
@@ -53,15 +57,21 @@ class Output(io.TextIOBase):
             self._head.append(text[:room])
             self._head_size = KEEP
             text = text[room:]
-        self._tail.append(text[-KEEP:])
-        self._tail_size += len(self._tail[-1])
+        self._latest.append(text[-KEEP:])
+        self._latest_size += len(text)
+        if len(self._latest) > 4096 or self._latest_size > _BLOCK:
+            self._gather()
+        return size
+
+    def _gather(self) -> None:
+        """Join what came last; what is joined already is not copied again."""
+        block = "".join(self._latest)[-KEEP:]
+        self._latest.clear()
+        self._latest_size = 0
+        self._tail.append(block)
+        self._tail_size += len(block)
         while self._tail_size - len(self._tail[0]) >= KEEP:
             self._tail_size -= len(self._tail.popleft())
-        if len(self._tail) > 4096:
-            joined = "".join(self._tail)[-KEEP:]
-            self._tail = deque([joined])
-            self._tail_size = len(joined)
-        return size
 
     def text(self) -> str:
         """All that was kept, with a mark where something was not."""
@@ -72,8 +82,11 @@ class Output(io.TextIOBase):
         return text
 
     def _join(self) -> str:
-        head, tail = "".join(self._head), "".join(self._tail)[-KEEP:]
-        lost = self.total - len(head) - len(tail)
-        if lost:
-            return f"{head}\n[... {lost:,} characters were not kept ...]\n{tail}"
-        return head + tail
+        # Joined in one step: each copy of megabytes is time in which nothing can be stopped.
+        self._gather()
+        tail, over = list(self._tail), self._tail_size - KEEP
+        if over > 0:
+            tail[0] = tail[0][over:]
+        lost = self.total - sum(map(len, self._head)) - sum(map(len, tail))
+        mark = f"\n[... {lost:,} characters were not kept ...]\n" if lost else ""
+        return "".join([*self._head, mark, *tail])

@@ -27,6 +27,8 @@ _NO_SITE = (
 )
 MAX_CHARS = 4000
 MAX_LINE = 500
+_MAX_CHAIN = 20
+"""Exceptions that led to each other of which a traceback is shown."""
 MAX_SOURCES = 200
 """Executions whose source is kept for tracebacks."""
 
@@ -54,6 +56,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OWN_PREFIX):
         trace = trace.tb_next
     try:
+        _remember_missing(error)
         report = traceback.TracebackException(
             type(error), error, trace, limit=-12, compact=True, max_group_depth=3, max_group_width=5
         )
@@ -80,9 +83,28 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     return text
 
 
+def _remember_missing(error: BaseException) -> None:
+    """Let each file of a traceback that has no source be looked for once.
+
+    It is looked for again for every line of a statement, and a class may have a thousand.
+    """
+    rest, seen = [error], 0
+    while rest and seen < _MAX_CHAIN:
+        part = rest.pop()
+        seen += 1
+        trace = part.__traceback__
+        while trace is not None:
+            name = trace.tb_frame.f_code.co_filename
+            known = name in linecache.cache
+            if not known and not linecache.getlines(name, trace.tb_frame.f_globals):
+                linecache.cache[name] = (0, None, [], name)
+            trace = trace.tb_next
+        rest += [other for other in (part.__cause__, part.__context__) if other is not None]
+
+
 def _chain(report: traceback.TracebackException) -> list[traceback.TracebackException]:
     found, seen = [report], 0
-    while seen < len(found) < 20:
+    while seen < len(found) < _MAX_CHAIN:
         part = found[seen]
         seen += 1
         found += [other for other in (part.__cause__, part.__context__) if other is not None]

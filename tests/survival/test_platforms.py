@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -66,6 +67,33 @@ def test_files_are_copied_where_they_cannot_be_mapped(
     os.close(descriptor)
     assert memory.read(5 * PAGE, 2 * PAGE) == bytes([3]) * PAGE + bytes([4]) * PAGE
     assert memory.read(4 * PAGE, PAGE) == bytes(PAGE)
+
+
+@pytest.mark.parametrize("at_once", [1, 512])
+def test_written_pages_are_the_same_however_the_kernel_tells_them(
+    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    file = tmp_path / "pages"
+    file.write_bytes(os.urandom(16 * PAGE))
+    descriptor = os.open(file, os.O_RDONLY)
+    memory.map_file(descriptor, 0, 0, 16 * PAGE)
+    os.close(descriptor)
+    assert memory.read(9 * PAGE, PAGE)
+    for page in (2, 5, 6, 15):
+        memory.write(page * PAGE + 7, b"written")
+    monkeypatch.setattr(_pages, "_REGIONS", at_once)
+    newer = _pages.DirtyPages()
+    if not newer.exact:
+        pytest.skip("this kernel tells nothing")
+
+    def unknown(*_arguments: object) -> None:
+        raise OSError(errno.ENOTTY, "an older kernel")
+
+    found = list(newer.candidates(memory))
+    monkeypatch.setattr("fcntl.ioctl", unknown)
+    older = _pages.DirtyPages()
+    assert older.exact
+    assert found == list(older.candidates(memory)) == [(2, 1), (5, 2), (15, 1)]
 
 
 def test_changed_pages_are_found_by_comparison_alone(memory: Memory, tmp_path: Path) -> None:
