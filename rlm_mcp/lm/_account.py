@@ -380,11 +380,18 @@ class Hold:
         self._tries += 1
         self._open = True
 
-    def end(self, usage: Usage) -> None:
-        """Settle a try."""
+    def end(self, usage: Usage | None) -> None:
+        """Settle a try; one that was given up counts as all that it may be charged for."""
         self._open = False
+        usage = usage or self._most()
         self._said = usage.output_tokens
         self._settle(spending_of(usage))
+
+    def _most(self) -> Usage:
+        each = self._each
+        if not each.tokens:  # no budget asks for more than its being counted
+            return Usage(calls=1, usd=None)
+        return Usage(1, 0, each.input_tokens, each.output_tokens, each.usd)
 
     def _grown(self) -> _Held:
         # An answer that did not fit its schema is part of the next prompt.
@@ -402,7 +409,7 @@ class Hold:
         """
         failed = usage.failed if usage is not None else int(self._tries > 0)
         if self._open:
-            self.end(Usage(calls=1, usd=None))
+            self.end(None)
         seconds = time.monotonic() - self._began
         if self._tries == 0 and usage is not None:
             self._settle(spending_of(usage, seconds))

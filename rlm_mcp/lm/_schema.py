@@ -9,6 +9,7 @@ lead only to where a schema is, so that nothing is taken for one that was not ch
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import time
@@ -17,7 +18,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
@@ -113,7 +114,7 @@ def read_data(text: str, schema: JsonSchema) -> Any:
     # A registry of its own: the default one would fetch a reference to a URL.
     # Another dialect would be checked by another class, without the time limit.
     schema = {key: part for key, part in schema.items() if key != "$schema"}
-    validator = _TimedValidator(schema, registry=Registry())
+    validator = _TimedValidator(schema, registry=Registry(), format_checker=_FORMATS)
     _until.set(time.thread_time() + MAX_CHECK_S)
     try:
         errors = []
@@ -228,6 +229,25 @@ def _hashable(value: Any) -> object:
     if isinstance(value, list):
         return list, tuple(map(_hashable, value))
     return (bool, value) if isinstance(value, bool) else value
+
+
+def _is_moment(read: Callable[[str], object]) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if isinstance(value, str):
+            read(value)
+        return True
+
+    return check
+
+
+# Those that values of the guest are made of, as the guest reads them; others only describe.
+_FORMATS = FormatChecker(formats=())
+for _name, _read_moment in (
+    ("date", datetime.date.fromisoformat),
+    ("date-time", datetime.datetime.fromisoformat),
+    ("time", datetime.time.fromisoformat),
+):
+    _FORMATS.checks(_name, ValueError)(_is_moment(_read_moment))
 
 
 _TimedValidator = extend(

@@ -27,6 +27,8 @@ _NO_SITE = (
 )
 MAX_CHARS = 4000
 MAX_LINE = 500
+MAX_NOTES = 10
+"""Of one exception."""
 MAX_SOURCES = 200
 """Executions whose source is kept for tracebacks."""
 
@@ -58,6 +60,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
             type(error), error, trace, limit=-12, compact=True, max_group_depth=3, max_group_width=5
         )
         for part in _chain(report):
+            _cut_notes(part)
             part.stack[:] = [
                 frame
                 for frame in part.stack
@@ -78,6 +81,15 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
     return text
+
+
+def _cut_notes(part: traceback.TracebackException) -> None:
+    """Leave the first and the last notes: pickling something deep adds one for each level."""
+    notes: object = getattr(part, "__notes__", None)
+    if type(notes) is list and len(notes) > MAX_NOTES:
+        left = f"[... {len(notes) - MAX_NOTES:,} more notes ...]"
+        half = MAX_NOTES // 2
+        part.__notes__ = [*notes[:half], left, *notes[-half:]]
 
 
 def _chain(report: traceback.TracebackException) -> list[traceback.TracebackException]:

@@ -44,6 +44,7 @@ FRAMES = (
             '{"ticket":1,"request":{"prompt":"a"}}],"cancel":[],"timeout":0',
         )
     ),
+    "b'C{\"op\":\"sub_llm_rest\"}'", "b'C{\"op\":\"sub_llm_rest\",\"rest\":{}}'",
     "b'C{\"op\":\"sub_llm_estimate\"}'", "b'C{\"op\":\"sub_llm_estimate\",\"requests\":[1]}'",
     "b'C{\"op\":\"pmap\"}'", "b'C{\"op\":\"pmap\",\"shared\":\"\",\"items\":[]}'",
     "b'C{\"op\":\"pmap\",\"shared\":5,\"items\":[\"\"]}'",

@@ -84,7 +84,18 @@ async def test_a_wait_longer_than_the_timeout_ends_the_call_at_once(
 
 
 @pytest.mark.parametrize(
-    "failure", [Failure(500), Failure(503), Failure(drop=True), Failure(malformed=True)], ids=str
+    "failure",
+    [
+        Failure(500),
+        Failure(503),
+        Failure(drop=True),
+        Failure(broken=True),
+        Failure(malformed=True),
+        Failure(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+        Failure(429, retry_after="Wed, 21 Oct 2015 07:28:00 +99999999999999999999"),
+        Failure(503, retry_after="soon"),
+    ],
+    ids=str,
 )
 async def test_a_passing_failure_is_tried_again(
     server: LocalOpenAIServer, model: LiteLLMModel, failure: Failure
@@ -223,6 +234,36 @@ async def test_after_two_repeats_the_schema_error_is_raised(
         await model.ask(Request(Prompt("count"), schema=NUMBER))
     assert caught.value.kind == "schema"
     assert len(server.requests) == 3
+
+
+async def test_an_answer_that_is_cut_off_is_asked_for_shorter_and_the_error_says_so(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.answer = in_turn('{"n": 3, "why": "' + "x" * 100 + '"}', '{"n": 3}')
+    request = Request(Prompt("count"), schema=NUMBER, max_tokens=10)
+    assert (await model.ask(request)).data == {"n": 3}
+    assert "cut off at the limit of its tokens" in str(server.requests[-1]["messages"][-1])
+    server.answer = lambda messages: '{"n": 3, "why": "' + "x" * 100 + '"}'
+    with pytest.raises(SubLLMError, match=r"cut off at .* Raise max_tokens") as caught:
+        await model.ask(request)
+    assert caught.value.kind == "schema"
+
+
+async def test_tokens_that_a_server_does_not_count_are_estimated(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.counts = False
+    answer = await model.ask(Request(Prompt("x" * 4000), model="openai/gpt-4o-mini"))
+    assert (answer.input_tokens, answer.output_tokens) == (1000, 1000)
+    assert answer.usd == pytest.approx(1000 * 0.15e-6 + 1000 * 0.6e-6)
+
+
+async def test_an_error_in_a_reply_of_status_200_is_an_error_with_its_text(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.fail_next(*[Failure(200, message="the upstream said no")] * 4)
+    with pytest.raises(SubLLMError, match="the upstream said no"):
+        await model.ask(Request(Prompt("hello")))
 
 
 async def test_a_model_with_structured_output_gets_the_schema_as_a_parameter(

@@ -60,6 +60,82 @@ async def test_over_asks_once_for_each_item(connect: Connect) -> None:
         assert "`over`" in text
 
 
+async def test_over_takes_the_rows_of_a_table_and_parts_of_each_item(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run(
+            "import pandas as pd; df = pd.DataFrame({'id': [1, 2], 'text': ['a', 'b']})\n"
+            "rows = [{'t': ['x', 'y']}, {'t': []}]"
+        )
+        await ask(agent, '{{item["text"]}}: {{item}}', over="df")
+        sent = [request.prompt.text.partition(": ") for request in model.requests]
+        assert [first for first, _, _ in sent] == ["a", "b"]
+        assert json.loads(sent[1][2]) == {"id": 2, "text": "b"}
+        text = await agent.fails("sub_llm", prompt='{{item["t"][1]}}', into="z", over="rows")
+        assert '{{item["t"][1]}} at rows, item 1: ' in text
+        assert "out of range" in text
+        assert len(model.requests) == 2
+
+
+async def test_values_reach_the_model_whole(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run(
+            "import pandas as pd, numpy as np, datetime, dataclasses\n"
+            "df = pd.DataFrame({'n': range(500), 't': ['x' * 200] * 500})\n"
+            "many = np.arange(5000)\n"
+            "@dataclasses.dataclass\nclass Row:\n    name: str\n    day: datetime.date\n"
+            "rows = [Row('a', datetime.date(2026, 3, 1))]; o = object()"
+        )
+        await agent.run(
+            "for value in (df, many, rows, {'t': df[:1]}, o): sub_llm('q', context=value)"
+        )
+        table, numbers, rows, nested, other = (
+            request.prompt.text.split("<context>\n")[1].removesuffix("\n</context>")
+            for request in model.requests
+        )
+        assert table.splitlines()[:2] == ["n,t", "0," + "x" * 200]
+        assert len(table.splitlines()) == 501
+        assert json.loads(numbers) == list(range(5000))
+        assert json.loads(rows) == [{"name": "a", "day": "2026-03-01"}]
+        assert json.loads(nested) == {"t": [{"n": 0, "t": "x" * 200}]}
+        assert other.startswith("<object object")
+
+
+async def test_prompts_and_answers_that_fit_no_single_message_come_in_several(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._guest_calls.MAX_REPLY_CHARS", 25)
+    model = ScriptedModel(lambda request: request.prompt.text[:10])
+    async with connect(model) as agent:
+        code = (
+            "import rlm_guest._llm as l; l.MAX_SENT = 5000\n"
+            "ps = [f'{i:010}' + 'x' * 500 for i in range(40)]\n"
+            "r = sub_llm_map(ps, fresh=True)\n"
+            "[a == p[:10] for a, p in zip(r, ps, strict=True)].count(True), "
+            "sub_llm_map(ps, estimate=True).calls"
+        )
+        reply = await agent.run(code)
+        assert "=> (40, 0)" in reply
+        assert "40 sub-LLM calls" in reply
+        assert len(model.requests) == 40
+        text = await agent.fails("exec_code", code="sub_llm_map(['x'] * 10_001)")
+        assert "10,001 prompts in one call; at most 10,000" in text
+        code = "import rlm_guest._door as d\nd.ask('sub_llm_rest', rest='no such')"
+        assert "not kept here" in await agent.fails("exec_code", code=code)
+
+
+async def test_answers_that_were_cut_off_are_told(
+    connect: Connect, server: LocalOpenAIServer
+) -> None:
+    async with connect(sub_model="openai/any") as agent:
+        reply = await agent.run("r = sub_llm_map(['x' * 400, 'y'], max_tokens=10); len(r[0])")
+        assert "=> 40" in reply
+        assert "2 sub-LLM calls, 1 answer CUT OFF (raise max_tokens)" in reply
+        assert "1 answer CUT OFF" in await agent.run("sub_llm('x' * 400, max_tokens=10)")
+        assert "CUT OFF" not in await agent.run("sub_llm('z')")
+
+
 async def test_with_a_schema_the_answer_is_data(connect: Connect) -> None:
     async with connect(ScriptedModel(answer)) as agent:
         await agent.run("items = ['a', 'bb']")
@@ -75,7 +151,7 @@ async def test_a_failure_is_an_error_and_never_data(connect: Connect) -> None:
         assert text.startswith("the provider refused")
         text = await agent.fails("sub_llm", prompt="{{item}}", into="z", over="items")
         assert "1 of 3 prompts failed (index 1); the first: the provider refused." in text
-        assert "Nothing was stored" in text
+        assert "Nothing was stored. The other answers are known now" in text
         assert "3 sub-LLM calls (1 failed)" in text
         assert "=> False" in await agent.run("'z' in globals()")
         text = await agent.fails("exec_code", code="before = 1\nsub_llm('bad')")

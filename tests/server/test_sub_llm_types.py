@@ -213,7 +213,7 @@ async def test_images_and_documents_reach_the_model_as_attachments(connect: Conn
         for code, expected in (
             ("sub_llm(['what?', b'abc'])", "begin with b'abc': neither PNG, JPEG"),
             ("sub_llm(['what?', 5])", "part 1 of prompt must be a str, or the bytes"),
-            ("sub_llm([img])", "prompt 0 is empty"),
+            ("sub_llm([img])", "the prompt is empty"),
             ("sub_llm(['what?', img + bytes(31_000_000)])", "over 30,000,000 bytes"),
             ("sub_llm('x', context=img.hex().encode())", "decode it first"),
         ):
