@@ -371,6 +371,11 @@ class Hold:
         self._request = request
         self._began = time.monotonic()
 
+    @property
+    def tries(self) -> int:
+        """How often it was sent."""
+        return self._tries
+
     async def begin(self) -> None:
         """Reserve for another try what was reserved for the first, and what was said since."""
         if not self._reserved:

@@ -91,6 +91,9 @@ class _GuestRequest(Strict):
 class _GuestCall(Strict):
     requests: list[Any]
     concurrency: Annotated[int, Field(ge=1)] = 16
+    # Of a map that is sent in several messages, for its progress.
+    before: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    total: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class Rest:

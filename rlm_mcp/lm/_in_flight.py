@@ -116,7 +116,7 @@ class InFlight:
     @property
     def usage(self) -> Usage:
         """What the calls used; those that are in flight count as failed."""
-        return self._usage + Usage(self._asking, self._asking)
+        return self._usage + _unknown(self._asking)
 
     @property
     def progress(self) -> BatchProgress:
@@ -222,7 +222,7 @@ class InFlight:
             try:
                 result = await ask_one(self._model, request)
             except asyncio.CancelledError:
-                self._usage += Usage(1, 1)  # what it has cost by then nobody knows
+                self._usage += _unknown(1)
                 raise
             finally:
                 self._asking -= 1
@@ -251,6 +251,11 @@ def _read(new: list[Any], limits: CallLimits) -> list[tuple[int, Request | SubLL
         except BadRequestError as error:
             found.append((begun.ticket, SubLLMError(str(error), kind="failed")))
     return found
+
+
+def _unknown(calls: int) -> Usage:
+    """What calls used that have no end yet, or none that anybody waited for."""
+    return Usage(calls, calls, usd=None if calls else 0.0)
 
 
 def _size(request: Request) -> int:

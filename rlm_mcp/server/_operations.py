@@ -35,17 +35,21 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     """Ask the sub-model about each prompt of a list."""
     number = len(call.usages)
     call.usages.append(Usage())
+    asked = fields.get("requests")
+    count = len(asked) if isinstance(asked, list) else 1
+    # Of the map that these are a part of; read before it is checked.
+    before, total = (n if type(n := fields.get(name)) is int else 0 for name in ("before", "total"))
 
     async def tell(progress: BatchProgress) -> None:
         # Several forks of a pmap may ask at once, so each has its own account.
         call.usages[number] = progress.usage
-        _say(call, progress)
+        whole = replace(progress, done=before + progress.done, total=max(total, progress.total))
+        _say(call, whole)
 
     seconds = call.app.settings.call_seconds
     limits = CallLimits(timeout_s=seconds, unbounded=call.unbounded)
-    asked = fields.get("requests")
     with call.progress.within():
-        _say(call, BatchProgress(0, 0, len(asked) if isinstance(asked, list) else 1, Usage()))
+        await tell(BatchProgress(0, 0, count, Usage()))
         return await answer_guest(fields, call.model(space), tell, limits, call.rest)
 
 

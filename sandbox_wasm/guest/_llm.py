@@ -383,7 +383,9 @@ def _ask(requests: list[dict[str, Any]], concurrency: int, terms: _Terms) -> lis
     results: list[Any] = []
     try:
         for part in _messages(requests):
-            found = ask("sub_llm", requests=part, concurrency=concurrency)
+            of = {"before": len(results), "total": len(requests)}
+            of = of if len(part) < len(requests) else {}
+            found = ask("sub_llm", requests=part, concurrency=concurrency, **of)
             results += found["results"]
             while "rest" in found:  # the answers fit no single message either
                 found = ask("sub_llm_rest", rest=found["rest"])

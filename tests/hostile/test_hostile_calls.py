@@ -87,7 +87,8 @@ async def test_large_calls_are_refused_and_hold_nobody_up(connect: Connect) -> N
         assert "over 64 MB" in text
         text = await arena.attack("_host.call(b'R' + b'x' * (65 << 20)); 5")
         assert "=> 5" in text
-        text = await arena.attack("sub_llm_map(['x' * 15_000_000] * 5)")
+        code = "import rlm_guest._door as d\nr = [{'prompt': 'x' * 15_000_000}] * 5\n"
+        text = await arena.attack(f"{code}d.ask('sub_llm', requests=r)")
         assert "over 64 MB" in text
         # Twenty million lists take ten seconds and 2 GB to read.
         code = "_host.call(b'C{\"op\":\"x\",\"a\":[' + b'[],' * 20_000_000 + b'0]}')"

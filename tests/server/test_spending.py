@@ -163,6 +163,8 @@ async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connec
     def root(request: Request) -> str:
         if request.prompt.system is None:
             return "yes"
+        if "No more code can be run" in request.prompt.text:
+            return "at least two"
         return "```python\nSUBMIT([sub_llm(f'{i}?') for i in range(9)])\n```"
 
     model = ScriptedModel(root)
