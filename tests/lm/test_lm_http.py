@@ -236,6 +236,21 @@ async def test_after_two_repeats_the_schema_error_is_raised(
     assert len(server.requests) == 3
 
 
+async def test_a_date_that_there_is_not_is_asked_for_again(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.answer = in_turn('"2026-02-30"', '"2026-02-28"')
+    answer = await model.ask(Request(Prompt("when?"), schema={"type": "string", "format": "date"}))
+    assert answer.data == "2026-02-28"
+    assert "at $: '2026-02-30' is not a 'date'" in str(server.requests[-1]["messages"][-1])
+    server.answer = in_turn('"2026-02-28T25:00"', '"2026-02-28T23:00:00Z"', '"no address"')
+    moment = {"type": "string", "format": "date-time"}
+    answer = await model.ask(Request(Prompt("when exactly?"), schema=moment))
+    assert answer.data == "2026-02-28T23:00:00Z"
+    mail = {"type": "string", "format": "email"}  # other formats only describe
+    assert (await model.ask(Request(Prompt("who?"), schema=mail))).data == "no address"
+
+
 async def test_an_answer_that_is_cut_off_is_asked_for_shorter_and_the_error_says_so(
     server: LocalOpenAIServer, model: LiteLLMModel
 ) -> None:

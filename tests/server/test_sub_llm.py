@@ -125,6 +125,40 @@ async def test_prompts_and_answers_that_fit_no_single_message_come_in_several(
         assert "not kept here" in await agent.fails("exec_code", code=code)
 
 
+async def test_what_can_be_read_once_only_is_no_context(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        text = await agent.fails("exec_code", code="sub_llm('q', context=(i for i in range(3)))")
+        assert "context is a generator, which can be read once only: pass list(...) of it" in text
+
+
+async def test_braces_that_are_no_path_are_explained(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        text = await agent.fails("sub_llm", prompt='Reply {{"n": 1}}', into="z")
+        assert text.startswith("""{{"n": 1}} in the prompt: '"n": 1' is no access path""")
+        assert text.endswith("Braces that are meant as text need a blank between them: { {")
+
+
+async def test_progress_says_how_far_a_map_is_for_as_long_as_it_takes(
+    connect: Connect, server: LocalOpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.server._progress.INTERVAL_SECONDS", 0.02)
+    told: list[str] = []
+
+    async def tell(_done: float, _total: float | None, text: str | None) -> None:
+        told.append(text or "")
+
+    async with connect(sub_model="openai/any") as agent:
+        await agent.run("sub_llm('warm up')")
+        server.delay_s = lambda messages: 0.6 if "slow" in str(messages) else 0.0
+        code = "import time\nr = sub_llm_map(['a', 'b', 'slow'])\ntime.sleep(0.3)"
+        await agent.client.call_tool("exec_code", {"code": code}, progress_callback=tell)
+    far = [number for number, text in enumerate(told) if text.startswith("sub-LLM: 2 of 3 done")]
+    assert len(far) > 3
+    assert far == list(range(far[0], far[-1] + 1))
+    assert "2 sub-LLM calls, 2 tokens in, 2 out" in told[far[0]]
+    assert any(text.startswith("an execution") for text in told[far[-1] + 1 :])
+
+
 async def test_answers_that_were_cut_off_are_told(
     connect: Connect, server: LocalOpenAIServer
 ) -> None:

@@ -152,6 +152,20 @@ async def test_a_type_that_json_cannot_say_is_refused_by_the_name_of_its_field(
         assert model.requests == []
 
 
+async def test_what_comes_twice_in_a_set_does_no_harm(connect: Connect) -> None:
+    model = Answering([3, 3])
+    async with connect(model) as agent:
+        assert "=> {3}" in await agent.run("sub_llm('q', schema=set[int])")
+        assert model.requests[0].schema == {"type": "array", "items": {"type": "integer"}}
+
+
+async def test_a_type_that_cannot_be_used_is_told_once(connect: Connect) -> None:
+    async with connect(Answering()) as agent:
+        text = await agent.fails("exec_code", code="class P:\n    a: int\nsub_llm('q', schema=P)")
+        assert text.count("make it a @dataclass") == 1
+        assert "During handling" not in text
+
+
 async def test_a_class_that_is_defined_anew_is_the_one_that_answers_are_made_of(
     connect: Connect,
 ) -> None:
