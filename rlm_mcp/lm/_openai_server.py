@@ -384,10 +384,10 @@ class _Connection(asyncio.Protocol):
 
 def _completion(body: dict[str, Any], answer: str, number: int) -> dict[str, Any]:
     asked = sum(_tokens(_text_of(message)) for message in body["messages"])
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or math.inf
-    finish = "length" if _tokens(answer) > limit else "stop"
-    if finish == "length":
-        answer = answer[: limit * _CHARS_PER_TOKEN]
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    finish = "stop"
+    if limit is not None and _tokens(answer) > limit:
+        answer, finish = answer[: int(limit) * _CHARS_PER_TOKEN], "length"
     answered = _tokens(answer)
     choice = {
         "index": 0,

@@ -188,6 +188,8 @@ def sub_llm_map(
     succeeded and whose `.failed` maps indexes to errors; `"return"` puts a `SubLLMError` object
     in the list instead. The other arguments are those of `sub_llm`.
     """
+    if is_frame(prompts) and hasattr(prompts, "columns"):
+        raise TypeError("prompts is a DataFrame; pass a column of it, such as df['prompt']")
     if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
         kind = type(prompts).__name__
         raise TypeError(f"prompts must be a list of str, not {kind}; for one prompt use sub_llm")
@@ -370,7 +372,7 @@ def _rows(items: Any) -> Iterable[Any]:
     """What a list, the values of a dict or the rows of a table are, one by one."""
     if is_frame(items):
         return records(items)
-    return items.values() if isinstance(items, Mapping) else items  # type: ignore[no-any-return]
+    return items.values() if isinstance(items, Mapping) else items
 
 
 def _ask(requests: list[dict[str, Any]], concurrency: int, terms: _Terms) -> list[Any]:

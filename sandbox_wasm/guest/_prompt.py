@@ -130,7 +130,7 @@ def text_of(context: Any) -> str:
             "of it"
         )
     elif is_frame(context):
-        text = framed(context).to_csv(index=False)
+        text = framed(context).to_csv(index=False).rstrip("\n")
     else:
         try:
             text = json_text(context, indent=1)

@@ -10,7 +10,10 @@ import traceback
 OWN_PREFIX = "<rlm_guest"
 _ASYNCIO = asyncio.__file__.rpartition("/")[0] + "/"
 _OWN_NAME = re.compile(r"^rlm_guest\.\w+\.(?=[A-Z]\w*:)", re.MULTILINE)
+_AT_ONCE = "\n[sub_llm(...) gives its answer at once; what is awaited is asub_llm(...)]"
 _HINTS = (
+    ("'str' object can't be awaited", _AT_ONCE),
+    ("An asyncio.Future, a coroutine or an awaitable is required", _AT_ONCE),
     (
         "can't start new thread",
         "\n[the sandbox has no threads: sub_llm_map or asyncio.gather for calls, pmap for code]",
@@ -76,7 +79,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     if isinstance(error, ModuleNotFoundError):
         text = text.replace(_NO_SITE, "")
         text += "\n[nothing can be installed in the sandbox: use what is there]"
-    if type(error) is RuntimeError and error.args and type(error.args[0]) is str:
+    if type(error) in (RuntimeError, TypeError) and error.args and type(error.args[0]) is str:
         text += next((hint for start, hint in _HINTS if error.args[0].startswith(start)), "")
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"

@@ -216,6 +216,22 @@ async def test_an_answer_that_fits_the_schema_comes_back_as_data(
     assert json.dumps(NUMBER) in server.requests[0]["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'As [1] says, the set {a, b} has {"n": 3} and no more.',
+        'For example {"n": 1}:\n```json\n{"n": 2}\n```\nNo, it is\n```\n{"n": 3}\n```\nDone {x}.',
+        '```json\n{"n": 3}',
+        '{"m": 3} {"n": "three"} {"n": 3}',
+    ],
+)
+async def test_the_value_that_fits_is_found_among_words(
+    server: LocalOpenAIServer, model: LiteLLMModel, said: str
+) -> None:
+    server.answer = in_turn(said)
+    assert (await model.ask(Request(Prompt("count"), schema=NUMBER))).data == {"n": 3}
+
+
 async def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_error(
     server: LocalOpenAIServer, model: LiteLLMModel
 ) -> None:

@@ -131,6 +131,19 @@ async def test_what_can_be_read_once_only_is_no_context(connect: Connect) -> Non
         assert "context is a generator, which can be read once only: pass list(...) of it" in text
 
 
+async def test_a_table_of_prompts_and_an_await_too_many_are_explained(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run("import asyncio, pandas as pd; df = pd.DataFrame({'p': ['a', 'b']})")
+        text = await agent.fails("exec_code", code="sub_llm_map(df)")
+        assert "prompts is a DataFrame; pass a column of it" in text
+        assert model.requests == []
+        assert "=> ['<a>', '<b>']" in await agent.run("sub_llm_map(df['p'])")
+        for code in ("await sub_llm('c')", "await asyncio.gather(sub_llm('c'), sub_llm('d'))"):
+            text = await agent.fails("exec_code", code=code)
+            assert "sub_llm(...) gives its answer at once; what is awaited is asub_llm(...)" in text
+
+
 async def test_braces_that_are_no_path_are_explained(connect: Connect) -> None:
     async with connect(ScriptedModel(answer)) as agent:
         text = await agent.fails("sub_llm", prompt='Reply {{"n": 1}}', into="z")
@@ -144,8 +157,8 @@ async def test_progress_says_how_far_a_map_is_for_as_long_as_it_takes(
     monkeypatch.setattr("rlm_mcp.server._progress.INTERVAL_SECONDS", 0.02)
     told: list[str] = []
 
-    async def tell(_done: float, _total: float | None, text: str | None) -> None:
-        told.append(text or "")
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
 
     async with connect(sub_model="openai/any") as agent:
         await agent.run("sub_llm('warm up')")
