@@ -128,6 +128,10 @@ def _error_text(raw: bytes) -> tuple[str, str]:
         return raw[:1000].decode("utf-8", "replace"), ""
 
 
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _read_reply(raw: bytes) -> ProviderReply:
     try:
         body = json.loads(raw)
@@ -140,8 +144,8 @@ def _read_reply(raw: bytes) -> ProviderReply:
         message = choice["message"]
         content = message.get("content")
         finish = choice.get("finish_reason")
-        usage = body.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
+        usage = _dict(body.get("usage"))
+        details = _dict(usage.get("prompt_tokens_details"))
         counts = [
             count_of(usage.get("prompt_tokens")),
             count_of(usage.get("completion_tokens")),

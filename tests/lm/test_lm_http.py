@@ -289,6 +289,19 @@ async def test_tokens_that_a_server_does_not_count_are_estimated(
     assert answer.usd == pytest.approx(1000 * 0.15e-6 + 1000 * 0.6e-6)
 
 
+async def test_a_count_that_is_no_number_costs_no_answer_and_shows_no_path(
+    server: LocalOpenAIServer, model: LiteLLMModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._openai_server._tokens", lambda text: float("nan"))
+    try:
+        answer = await model.ask(Request(Prompt("x" * 40)))
+    except SubLLMError as error:  # litellm takes no such reply, and says so with a traceback
+        assert "Traceback" not in str(error)
+        assert os.sep + "site-packages" not in str(error)
+    else:
+        assert (answer.text, answer.input_tokens) == ("x" * 40, 10)
+
+
 async def test_an_error_in_a_reply_of_status_200_is_an_error_with_its_text(
     server: LocalOpenAIServer, model: LiteLLMModel
 ) -> None:
