@@ -129,7 +129,7 @@ class Journal:
         for answer in answers:
             batch.keep(answer)
         if self.trouble or batch.enough.is_set():
-            self._bound()  # else those that wait for their answers to be written bound them
+            self._bound()  # while the disk keeps up, nothing is given up for coming fast
         self._begin()
         if self._retry is not None:
             batch.enough.set()
