@@ -37,7 +37,7 @@ HARD = {
     "loop = asyncio.get_event_loop()\nloop.call_soon(f)\nloop.run_forever()",
     "disarmed": "import _host\nwhile True: _host.call(b'Q')",
     "sum": "sum(range(10 ** 12))",
-    "in": "'a' * 10 ** 6 + 'b' in 'a' * 10 ** 8",
+    "in": "any(map(('a' * 10 ** 8).__contains__, ['a' * 10 ** 6 + 'b'] * 10 ** 6))",
     "iterators": "import collections, itertools; collections.deque(itertools.count(), maxlen=0)",
     "numpy": "import numpy as np\na = np.ones((2000, 2000)); a @ a",
     "sqlite": "import sqlite3\nsqlite3.connect(':memory:').execute('WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
