@@ -27,6 +27,7 @@ CASES = {
     "z = b''.join(d.compress(bytes(10 ** 6)) for _ in range(1000)) + d.flush()\nzlib.decompress(z)",
     "fragments": "a = [bytearray(10 ** 6) for _ in range(80)]; a = a[::2]\n"
     "while True: a.append(bytearray(3 * 10 ** 6))",
+    "an endless context": "import itertools\nsub_llm('x', context={'a': iter(int, 1)})",
     "a context": "sub_llm('x', context=['y' * 10 ** 7] * 10)",
     "recursive data": "a = []\nfor _ in range(10 ** 9): a = [a, bytearray(10 ** 5)]",
 }
