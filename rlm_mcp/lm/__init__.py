@@ -22,6 +22,7 @@ from ._command_agent import CommandAgent
 from ._embeddings import LOCAL, Embedder, unasked_of
 from ._guest_calls import (
     CallLimits,
+    Rest,
     Strict,
     answer_guest,
     checked,
@@ -78,6 +79,7 @@ __all__ = [
     "Question",
     "Questions",
     "Request",
+    "Rest",
     "Router",
     "SchemaMismatchError",
     "ScriptedModel",

@@ -371,6 +371,11 @@ class Hold:
         self._request = request
         self._began = time.monotonic()
 
+    @property
+    def tries(self) -> int:
+        """How often it was sent."""
+        return self._tries
+
     async def begin(self) -> None:
         """Reserve for another try what was reserved for the first, and what was said since."""
         if not self._reserved:
@@ -380,11 +385,18 @@ class Hold:
         self._tries += 1
         self._open = True
 
-    def end(self, usage: Usage) -> None:
-        """Settle a try."""
+    def end(self, usage: Usage | None) -> None:
+        """Settle a try; one that was given up counts as all that it may be charged for."""
         self._open = False
+        usage = usage or self._most()
         self._said = usage.output_tokens
         self._settle(spending_of(usage))
+
+    def _most(self) -> Usage:
+        each = self._each
+        if not each.tokens:  # no budget asks for more than its being counted
+            return Usage(calls=1, usd=None)
+        return Usage(1, 0, each.input_tokens, each.output_tokens, each.usd)
 
     def _grown(self) -> _Held:
         # An answer that did not fit its schema is part of the next prompt.
@@ -402,7 +414,7 @@ class Hold:
         """
         failed = usage.failed if usage is not None else int(self._tries > 0)
         if self._open:
-            self.end(Usage(calls=1, usd=None))
+            self.end(None)
         seconds = time.monotonic() - self._began
         if self._tries == 0 and usage is not None:
             self._settle(spending_of(usage, seconds))

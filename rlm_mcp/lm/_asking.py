@@ -29,6 +29,9 @@ MAX_TRIES = 4
 SCHEMA_REPEATS = 2
 _MAX_WAIT_S = 20.0
 _MAX_FEEDBACK_CHARS = 20_000
+CUT_OFF = "it was cut off at the limit of its tokens"
+_SIMPLER = "Simplify the schema, or say in the prompt what you expect."
+_LONGER = "Raise max_tokens, or ask for less in one call."
 
 
 class Source(Protocol):
@@ -136,10 +139,13 @@ class Asking:
             except SchemaMismatchError as error:
                 problem = str(error)
             complaint = f"That does not fit: {problem}. Answer again with the corrected JSON alone."
+            if reply.truncated:
+                problem = CUT_OFF
+                complaint = f"That does not fit: {problem}. Answer again with JSON that is shorter."
             said = reply.text[:_MAX_FEEDBACK_CHARS] or "(nothing)"
             after += [Turn("assistant", said), Turn("user", complaint)]
         cause = f"the answer does not fit the schema after {1 + SCHEMA_REPEATS} tries: {problem}"
-        raise self._schema_error(cause)
+        raise self._schema_error(cause, _LONGER if problem == CUT_OFF else _SIMPLER)
 
     async def _tried(self, after: Sequence[Turn], *, native: bool) -> ProviderReply:
         schema = self._request.schema
@@ -178,7 +184,7 @@ class Asking:
             except SubLLMError as error:
                 raise charged(error, self.usage) from None
         self.usage += Usage(calls=1)
-        used = Usage(usd=None)
+        used: Usage | None = None
         try:
             reply = await self._source.send(self._request, text, after, schema)
             used = reply.usage
@@ -187,9 +193,9 @@ class Asking:
             raise
         finally:
             # Also when it was cancelled: the request was sent, and nobody says what it cost.
-            self.usage += used
+            self.usage += used or Usage(usd=None)
             if meter is not None:
-                meter.end(Usage(calls=1) + used)
+                meter.end(Usage(calls=1) + used if used is not None else None)
         return reply
 
     def _answer(self, reply: ProviderReply, data: object) -> Answer:
@@ -214,11 +220,8 @@ class Asking:
             steps=self._steps,
         )
 
-    def _schema_error(self, cause: str) -> SubLLMError:
-        text = (
-            f"{self._source.model}: {cause}. "
-            "Simplify the schema, or say in the prompt what you expect."
-        )
+    def _schema_error(self, cause: str, step: str = _SIMPLER) -> SubLLMError:
+        text = f"{self._source.model}: {cause}. {step}"
         error = SubLLMError(
             text, kind="schema", provider=self._source.provider, model=self._source.model
         )

@@ -8,10 +8,11 @@ from dataclasses import replace
 import anyio
 
 from ..errors import SubLLMError
-from ._account import Account
+from ._account import Account, Hold
 from ._budget import KINDS, NO_BUDGET, Budget
 from ._meter import METER
 from ._model import SubModel
+from ._trouble import charged
 from ._types import DEFAULT_OUTPUT_TOKENS, Answer, Request, Usage
 
 _LENGTHS = (DEFAULT_OUTPUT_TOKENS, 1024, 256)
@@ -45,19 +46,23 @@ class Budgeted:
                 "one sub-LLM call", self._each, account, _RAISES_EACH, "ask for less in one call"
             )
         seconds = account.seconds_left()
+        holds: list[Hold] = []
         if seconds == math.inf:
-            answer = await self._ask(account, request)
+            answer = await self._ask(account, request, holds)
         else:
             answer = None
             with anyio.move_on_after(max(seconds, 0)):
-                answer = await self._ask(account, request)
+                answer = await self._ask(account, request, holds)
         if answer is None:
-            raise account.cut_short(request)
+            tries = sum(hold.tries for hold in holds)
+            usd = None if tries else 0.0  # nobody says what was charged for it
+            raise charged(account.cut_short(request), Usage(tries, usd=usd))
         return answer
 
-    async def _ask(self, account: Account, request: Request) -> Answer | None:
+    async def _ask(self, account: Account, request: Request, holds: list[Hold]) -> Answer | None:
         request, need = await self._need(account, request)
         hold = await account.hold(request, need)
+        holds.append(hold)
         outer = METER.set(hold)
         usage: Usage | None = None
         answer: Answer | None = None

@@ -7,7 +7,8 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,8 +22,13 @@ from ._schema import MAX_SCHEMA_CHARS, UnusableSchemaError, check_schema
 from ._types import DEFAULT_TIMEOUT_S, Answer, Attachment, Prompt, Request, Usage
 
 # Some providers of litellm take a URL as the model's name and would send the key there.
-_MODEL_NAME = re.compile(r"[A-Za-z0-9](?!.*//)[\w./:@+\-]{0,199}", re.ASCII)
+_MODEL_NAME = re.compile(r"[A-Za-z0-9](?!.*//)[\w./:@+\-\[\]]{0,199}", re.ASCII)
 _MAX_PROBLEMS = 3
+MAX_REPLY_CHARS = 4_000_000
+"""Of the answers in one message, which may have 64 MB; a character is at most 12 bytes of JSON,
+in the text and in the data that was read from it."""
+_MAX_RESTS = 64
+"""Maps of one call whose answers are not all handed out: one, and one in each fork of a `pmap`."""
 _AT_ONCE = 100
 """Requests that are estimated together: an estimate may take time without waiting."""
 
@@ -85,6 +91,39 @@ class _GuestRequest(Strict):
 class _GuestCall(Strict):
     requests: list[Any]
     concurrency: Annotated[int, Field(ge=1)] = 16
+    # Of a map that is sent in several messages, for its progress.
+    before: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    total: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class Rest:
+    """Answers that fit into no single message, until they are asked for."""
+
+    def __init__(self) -> None:
+        self._left: dict[str, Sequence[Answer | SubLLMError]] = {}
+
+    def first(self, results: Sequence[Answer | SubLLMError]) -> dict[str, Any]:
+        """A message with what fits of them, and with the name of the `rest` if there is one."""
+        part = fitting(results)
+        if len(part) == len(results):
+            return {"results": part}
+        name = secrets.token_hex(8)
+        self._left[name] = results[len(part) :]
+        if len(self._left) > _MAX_RESTS:
+            del self._left[next(iter(self._left))]
+        return {"results": part, "rest": name}
+
+    def more(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the guest's operation `sub_llm_rest`: the next message of the `rest` it names.
+
+        Raises:
+            BadRequestError: there is none of that name.
+        """
+        name = fields.get("rest")
+        left = self._left.pop(name, None) if isinstance(name, str) else None
+        if left is None:
+            raise BadRequestError("these answers are not kept here; ask again")
+        return self.first(left)
 
 
 async def answer_guest(
@@ -92,17 +131,27 @@ async def answer_guest(
     model: SubModel,
     on_progress: OnProgress | None = None,
     limits: CallLimits = CallLimits(),
+    rest: Rest | None = None,
 ) -> dict[str, Any]:
     """Answer the guest's operation `sub_llm`; raise `BadRequestError` for fields that are wrong.
 
-    Returns `{"results": [...]}` in the order of the requests, where each is what `render` makes.
+    Args:
+        fields: what the guest sent.
+        model: answers.
+        on_progress: is told how far it is.
+        limits: of the requests.
+        rest: keeps what does not fit into this message.
+
+    Returns:
+        `{"results": [...]}` in the order of the requests, where each is what `render` makes, as
+        far as they fit into one message; then `rest` names the others.
     """
     # In a thread: megabytes from the guest must not hold up the server.
     requests, concurrency = await to_thread.run_sync(_read, fields, limits)
     if requests and all(request.model in limits.unbounded for request in requests):
         concurrency = len(requests)
     results = await ask_all(model, requests, concurrency=concurrency, on_progress=on_progress)
-    return {"results": [render(result) for result in results]}
+    return (rest or Rest()).first(results)
 
 
 async def estimate_guest(
@@ -119,7 +168,7 @@ async def estimate_guest(
         part = requests[begin : begin + _AT_ONCE]
         usage = sum(await asyncio.gather(*map(model.estimate, part)), usage)
     found = asdict(usage)
-    del found["failed"]
+    del found["failed"], found["cut"]
     return {"estimate": found}
 
 
@@ -136,7 +185,11 @@ def _read(fields: Mapping[str, Any], limits: CallLimits) -> tuple[list[Request],
             f"concurrency={call.concurrency} is more than {limits.max_concurrency}"
         )
     reader = RequestReader(limits)
-    requests = [reader.read(one, f"prompt {index}") for index, one in enumerate(call.requests)]
+    alone = len(call.requests) == 1
+    requests = [
+        reader.read(one, "the prompt" if alone else f"prompt {index}")
+        for index, one in enumerate(call.requests)
+    ]
     return requests, call.concurrency
 
 
@@ -178,13 +231,13 @@ class RequestReader:
         limits = self._limits
         _check_prompt(name, asked.prompt, limits)
         _check_model(name, asked.model, limits)
-        self._check_schema(name, asked.schema_)
+        self._check_schema(asked.schema_)
         prompt = Prompt(asked.prompt, attachments=_attachments(name, asked.attachments, limits))
         return Request(
             prompt, asked.model, asked.max_tokens, asked.schema_, limits.timeout_s, asked.fresh
         )
 
-    def _check_schema(self, name: str, schema: dict[str, Any] | None) -> None:
+    def _check_schema(self, schema: dict[str, Any] | None) -> None:
         # A map sends the same schema many times; what is bounded is the work for different ones.
         if schema is None:
             return
@@ -197,7 +250,7 @@ class RequestReader:
                 raise UnusableSchemaError("the schemas of one call are too large together")
             check_schema(schema)
         except (UnusableSchemaError, ValueError, TypeError, RecursionError) as error:
-            raise BadRequestError(f"{name}: {error}") from None
+            raise BadRequestError(str(error)) from None
         self._schemas.add(text)
 
 
@@ -253,6 +306,21 @@ def _check_model(name: str, model: str | None, limits: CallLimits) -> None:
     if limits.models is not None and model not in limits.models:
         allowed = ", ".join(sorted(limits.models)) or "none but the default"
         raise BadRequestError(f"model {model!r} is not allowed here; allowed: {allowed}")
+
+
+def fitting(results: Sequence[Answer | SubLLMError]) -> list[dict[str, Any]]:
+    """The first of some results as `render` makes them: as many as fit into one message."""
+    taken: list[dict[str, Any]] = []
+    room = MAX_REPLY_CHARS
+    for result in results:
+        rendered = render(result)
+        room -= len(rendered.get("text", ""))
+        if room < 0 and taken:
+            break
+        if room < 0 and len(json.dumps(rendered)) > 12 * MAX_REPLY_CHARS:
+            rendered = render(SubLLMError("the answer is over 48 MB", kind="failed"))
+        taken.append(rendered)
+    return taken
 
 
 def render(result: Answer | SubLLMError) -> dict[str, Any]:

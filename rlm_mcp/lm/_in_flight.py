@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ..errors import BadRequestError, SubLLMError
 from ._batch import BatchProgress, OnProgress, ask_one, tell, usage_of
-from ._guest_calls import CallLimits, RequestReader, Strict, checked, render
+from ._guest_calls import CallLimits, RequestReader, Strict, checked, fitting
 from ._model import SubModel
 from ._together import TOGETHER, Together
 from ._types import Answer, Request, Usage
@@ -27,9 +27,6 @@ from ._unwritten import UNWRITTEN, Unwritten
 GATHER_S = 0.005
 """After a call has ended, the others that end within this time are told of with it: a message to
 the guest costs about 1 ms (measured)."""
-MAX_REPLY_CHARS = 4_000_000
-"""Of the answers in one message, which may have 64 MB; a character is at most 12 bytes of JSON,
-in the text and in the data that was read from it."""
 MAX_OWNERS = 64
 """Event loops that wait at once: one, and one in each fork of a `pmap`, of which there are 16."""
 _ENDED = "the execution has ended; no call is made any more"
@@ -78,17 +75,12 @@ class _Owner:
 
     def take(self) -> list[dict[str, Any]]:
         """What has ended, as far as it fits into one message."""
-        taken: list[dict[str, Any]] = []
-        room = MAX_REPLY_CHARS
-        for ticket, result in list(self.done.items()):
-            rendered = render(result)
-            room -= len(rendered.get("text", ""))
-            if room < 0 and taken:
-                break
-            del self.done[ticket]
-            if room < 0 and len(json.dumps(rendered)) > 12 * MAX_REPLY_CHARS:
-                rendered = render(SubLLMError("the answer is over 48 MB", kind="failed"))
-            taken.append({"ticket": ticket, **rendered})
+        taken = [
+            {"ticket": ticket, **rendered}
+            for ticket, rendered in zip(self.done, fitting(list(self.done.values())), strict=False)
+        ]
+        for told in taken:
+            del self.done[told["ticket"]]
         return taken
 
 
@@ -124,7 +116,12 @@ class InFlight:
     @property
     def usage(self) -> Usage:
         """What the calls used; those that are in flight count as failed."""
-        return self._usage + Usage(self._asking, self._asking)
+        return self._usage + _unknown(self._asking)
+
+    @property
+    def progress(self) -> BatchProgress:
+        """How far they are."""
+        return BatchProgress(self._finished, self._usage.failed, self._total, self._usage)
 
     async def wait(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Begin and cancel calls, then wait until one has ended, or the time is over.
@@ -225,7 +222,7 @@ class InFlight:
             try:
                 result = await ask_one(self._model, request)
             except asyncio.CancelledError:
-                self._usage += Usage(1, 1)  # what it has cost by then nobody knows
+                self._usage += _unknown(1)
                 raise
             finally:
                 self._asking -= 1
@@ -236,8 +233,7 @@ class InFlight:
         owner.done[ticket] = result
         owner.changed.set()
         self._finished += 1
-        progress = BatchProgress(self._finished, self._usage.failed, self._total, self._usage)
-        if not await tell(self._on_progress, progress):
+        if not await tell(self._on_progress, self.progress):
             self._on_progress = None
 
 
@@ -255,6 +251,11 @@ def _read(new: list[Any], limits: CallLimits) -> list[tuple[int, Request | SubLL
         except BadRequestError as error:
             found.append((begun.ticket, SubLLMError(str(error), kind="failed")))
     return found
+
+
+def _unknown(calls: int) -> Usage:
+    """What calls used that have no end yet, or none that anybody waited for."""
+    return Usage(calls, calls, usd=None if calls else 0.0)
 
 
 def _size(request: Request) -> int:

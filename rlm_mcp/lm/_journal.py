@@ -128,7 +128,8 @@ class Journal:
             asyncio.get_running_loop().call_later(PATIENCE_S, batch.enough.set)
         for answer in answers:
             batch.keep(answer)
-        self._bound()
+        if self.trouble or batch.enough.is_set():
+            self._bound()  # while the disk keeps up, nothing is given up for coming fast
         self._begin()
         if self._retry is not None:
             batch.enough.set()

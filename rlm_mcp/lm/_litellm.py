@@ -29,7 +29,7 @@ from ._reply import ProviderReply
 from ._routes import Route, find_route, route_by_name
 from ._table import ModelTable
 from ._trouble import Trouble, copied
-from ._types import Answer, JsonSchema, Request, Turn, Usage
+from ._types import Answer, JsonSchema, Request, Turn, Usage, estimate_tokens
 from ._wire import OpenAIWire
 
 _WIRE_PARAMETERS = {"max_tokens", "max_completion_tokens", "response_format"}
@@ -265,7 +265,14 @@ class _Source:
                 "json_schema": {"name": "answer", "schema": schema},
             }
         messages = messages_of(request.prompt, text, after)
-        return await self._litellm.send(self._route, request, messages, wanted)
+        reply = await self._litellm.send(self._route, request, messages, wanted)
+        if reply.input_tokens or reply.output_tokens:
+            return reply
+        # Some servers count nothing, and budgets would hold nothing then.
+        said = sum(estimate_tokens(turn.text) for turn in after)
+        read = Usage.guess(request).input_tokens + said
+        counted = replace(reply, input_tokens=read, output_tokens=estimate_tokens(reply.text))
+        return _priced(self._route, counted)
 
 
 def _priced(route: Route, reply: ProviderReply) -> ProviderReply:

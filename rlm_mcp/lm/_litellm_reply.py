@@ -14,6 +14,7 @@ from ._types import Usage
 def trouble_of(error: Exception) -> Trouble:
     """Return what an exception of litellm means; it maps the same fault to several classes."""
     message = without_prefix(str(getattr(error, "message", "") or error))
+    message = message.partition("Traceback (most recent call last)")[0]  # with paths of the host
     names = set(_class_names(error))
     if "ContextWindowExceededError" in names:
         return Trouble("context", f"the prompt is too long: {message}")

@@ -15,8 +15,8 @@ class Meter(Protocol):
         """A try is about to be sent; raises `SubLLMError` of kind `budget` where it may not."""
         ...
 
-    def end(self, usage: Usage) -> None:
-        """The try that was begun has ended and used this."""
+    def end(self, usage: Usage | None) -> None:
+        """The try that was begun has ended and used this; `None` if it was sent and given up."""
         ...
 
 

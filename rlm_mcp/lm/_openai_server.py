@@ -44,6 +44,7 @@ class Failure:
         message: the text in the error reply.
         code: OpenAI's error code in it, such as `context_length_exceeded`.
         drop: close the connection without a reply.
+        broken: close it in the middle of the reply.
         malformed: answer 200 with a body that is not JSON.
     """
 
@@ -52,6 +53,7 @@ class Failure:
     message: str = "injected failure"
     code: str | None = None
     drop: bool = False
+    broken: bool = False
     malformed: bool = False
 
 
@@ -81,6 +83,7 @@ class LocalOpenAIServer:
             must not block: slowness is what `delay_s` is for. An exception becomes a 500.
         delay_s: seconds between a request and its reply, or what gives them for a list of messages;
             may be changed while it serves.
+        counts: whether replies say how many tokens were used, which some servers do not.
         models: the names that `GET /v1/models` lists. Any name is answered.
         api_key: the key that a request must carry, else 401; left out, any will do.
         failures: what goes wrong with the first requests, see `fail_next`.
@@ -98,6 +101,7 @@ class LocalOpenAIServer:
         answer: AnswerFunction = echo,
         *,
         delay_s: float | Callable[[list[dict[str, Any]]], float] = 0.0,
+        counts: bool = True,
         models: Sequence[str] = ("local-model",),
         api_key: str | None = None,
         failures: Iterable[Failure] = (),
@@ -106,6 +110,7 @@ class LocalOpenAIServer:
         self.answer = answer
         self.embed = embed
         self.delay_s = delay_s
+        self.counts = counts
         self.models = tuple(models)
         self.api_key = api_key
         self.requests: list[dict[str, Any]] = []
@@ -322,6 +327,8 @@ class _Connection(asyncio.Protocol):
                 else:
                     answer = self._server.answer(body["messages"])
                     reply = _completion(body, answer, len(self._server.requests))
+                    if not self._server.counts:
+                        del reply["usage"]
             except Exception as error:  # the caller's function; its text belongs in the reply
                 self._error(500, f"the answer function raised {type(error).__name__}: {error}")
                 return
@@ -330,6 +337,10 @@ class _Connection(asyncio.Protocol):
     def _fail(self, failure: Failure) -> None:
         if failure.drop:
             self.abort()
+        elif failure.broken:
+            self._write(200, b'{"choices": [', (), more=100)
+            if self._transport is not None:
+                self._transport.close()
         elif failure.malformed:
             self._write(200, b'{"choices": [', ())
         else:
@@ -357,11 +368,13 @@ class _Connection(asyncio.Protocol):
     ) -> None:
         self._write(status, json.dumps(body).encode(), extra)
 
-    def _write(self, status: int, body: bytes, extra: tuple[tuple[str, str], ...]) -> None:
+    def _write(
+        self, status: int, body: bytes, extra: tuple[tuple[str, str], ...], more: int = 0
+    ) -> None:
         if self._transport is None:
             return
         lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}"]
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body) + more}"]
         lines += [f"{name}: {value}" for name, value in extra]
         self._transport.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
         self._busy = False
@@ -371,11 +384,15 @@ class _Connection(asyncio.Protocol):
 
 def _completion(body: dict[str, Any], answer: str, number: int) -> dict[str, Any]:
     asked = sum(_tokens(_text_of(message)) for message in body["messages"])
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    finish = "stop"
+    if limit is not None and _tokens(answer) > limit:
+        answer, finish = answer[: int(limit) * _CHARS_PER_TOKEN], "length"
     answered = _tokens(answer)
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": answer},
-        "finish_reason": "stop",
+        "finish_reason": finish,
     }
     return {
         "id": f"chatcmpl-{number}",

@@ -32,13 +32,14 @@ class ProviderReply:
 def count_of(value: Any) -> int:
     """The tokens that a provider counts: neither less than none nor more than can be kept.
 
-    Raises:
-        ValueError, TypeError: it is no number.
+    None for what is no number: an answer that was paid for is not lost for that.
     """
     try:
         return min(max(int(value or 0), 0), _MAX_TOKENS)
     except OverflowError:  # JSON can name infinity
         return _MAX_TOKENS
+    except (ValueError, TypeError):
+        return 0
 
 
 def text_of(content: Any) -> str | None:

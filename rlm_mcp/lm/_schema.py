@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..sandbox import is_too_fine
 from ._types import JsonSchema
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 MAX_SCHEMA_CHARS = 100_000
 MAX_CHECK_S = 1.0  # measured: 50 fields in each of 200 items take 0.2 s
 _MAX_ERRORS = 5
 _MAX_ERROR_CHARS = 300
+_START = re.compile(r"[\[{]")
+_MAX_FENCES, _MAX_STARTS = 4, 50
+"""Of a reply in which JSON is looked for."""
 MAX_SUBSCHEMAS = 2_000
 """Objects in a schema; the check of each takes up to 1 ms (measured)."""
 MAX_LIST = 500
@@ -99,12 +106,25 @@ def read_data(text: str, schema: JsonSchema) -> Any:
     """Return the value in a reply, checked; raise `SchemaMismatchError` with what is wrong."""
     from . import _validator
 
-    value = _parse(text)
     # Another dialect would be checked by another class, without the time limit.
     schema = {key: part for key, part in schema.items() if key != "$schema"}
+    check = _validator.checker(schema, MAX_CHECK_S)
+    first: list[str] = []
+    for value in _values(text):
+        errors = _errors(check, value)
+        if not errors:
+            return value
+        first = first or errors
+    raise SchemaMismatchError("; ".join(first))
+
+
+def _errors(check: Callable[[object], Iterator[ValidationError]], value: object) -> list[str]:
+    """What is wrong with a value."""
+    from . import _validator
+
     try:
-        found = islice(_validator.errors_of(value, schema, MAX_CHECK_S), _MAX_ERRORS)
-        errors = [f"at {error.json_path}: {_short(error.message)}" for error in found]
+        found = islice(check(value), _MAX_ERRORS)
+        return [f"at {error.json_path}: {_short(error.message)}" for error in found]
     except (_validator.TooSlowError, RecursionError):
         raise UnusableSchemaError("checking the answer against the schema takes too long") from None
     except _validator.Unresolvable as error:
@@ -112,9 +132,6 @@ def read_data(text: str, schema: JsonSchema) -> Any:
     except (ValueError, ArithmeticError) as error:  # 10**400 as a multiple of 0.5, a strange `$id`
         problem = f"the answer cannot be checked against the schema: {_short(str(error))}"
         raise UnusableSchemaError(problem) from None
-    if errors:
-        raise SchemaMismatchError("; ".join(errors))
-    return value
 
 
 def instruction(schema: JsonSchema) -> str:
@@ -130,23 +147,41 @@ def is_object_schema(schema: JsonSchema) -> bool:
     return schema.get("type") == "object"
 
 
-def _parse(text: str) -> Any:
+def _values(text: str) -> Iterator[Any]:
+    """The values that a reply may mean; at least one, or an error."""
     stripped = text.strip()
     if is_too_fine(stripped.encode("utf-8", "surrogatepass")):
         # Reading it would hold up this process, and take a hundred times its size.
         raise SchemaMismatchError("the answer has over a million values: submit less")
     try:
-        return _load(stripped)
+        yield _load(stripped)
+        return
     except (ValueError, RecursionError) as error:
         problem = f"the answer is not JSON: {error}"
-    # Models wrap JSON in a fence or in a sentence; take the first value that parses.
-    starts = [index for index in (stripped.find("{"), stripped.find("[")) if index >= 0]
-    for start in sorted(starts):
+    # Models wrap JSON in a fence or in a sentence: a fence is meant, the last above all.
+    fenced = [part.partition("\n")[2] for part in stripped.split("```")[1::2]]
+    found = False
+    for part in [*reversed(fenced[-_MAX_FENCES:]), stripped]:
+        for value in _values_within(part):
+            found = True
+            yield value
+    if not found:
+        raise SchemaMismatchError(problem)
+
+
+def _values_within(text: str) -> Iterator[Any]:
+    """Objects and lists in a text, from its beginning on."""
+    end = 0
+    for _ in range(_MAX_STARTS):
+        match = _START.search(text, end)
+        if match is None:
+            return
         try:
-            return _DECODER.raw_decode(stripped, start)[0]
+            value, end = _DECODER.raw_decode(text, match.start())
         except (ValueError, RecursionError):
+            end = match.end()
             continue
-    raise SchemaMismatchError(problem)
+        yield value
 
 
 def _refuse_constant(name: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from typing import Any
 
 from ..errors import SubLLMError
 from ._model import SubModel
@@ -35,12 +35,21 @@ class Scrubbed(Stage):
             cleaned = copied(error)
             cleaned.args = (text,)
             raise cleaned from None
-        if not any(value in answer.text for value in self._values):
+        # JSON can write a letter as an escape, so data may hold what the text does not show.
+        escaped = answer.data is not None and "\\u" in answer.text
+        if not escaped and not any(value in answer.text for value in self._values):
             return answer
-        data = answer.data
-        if data is not None:
-            data = json.loads(self._without(json.dumps(data, ensure_ascii=False)))
-        return replace(answer, text=self._without(answer.text), data=data)
+        return replace(answer, text=self._without(answer.text), data=self._cleaned(answer.data))
+
+    def _cleaned(self, data: Any) -> Any:
+        """Data of the same form, for numbers are no secrets."""
+        if isinstance(data, str):
+            return self._without(data)
+        if isinstance(data, list):
+            return [self._cleaned(item) for item in data]
+        if isinstance(data, dict):
+            return {self._without(key): self._cleaned(item) for key, item in data.items()}
+        return data
 
     def _without(self, text: str) -> str:
         for value in self._values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import os
 import re
 import time
@@ -16,6 +17,12 @@ _MAX_CAUSE_CHARS = 300
 _SECRET_NAME = re.compile(r"(_KEY|_TOKEN|_SECRET|_PASSWORD|_KEY_ID)$", re.IGNORECASE)
 # Shorter values, such as the `x` one gives a local server, would blot out ordinary text.
 _MIN_SECRET_CHARS = 6
+_PLACEHOLDERS = frozenset({
+    "anything", "dummy-key", "llama.cpp", "llamacpp", "lm-studio", "lm_studio", "lmstudio",
+    "no-key", "no-key-required", "not-needed", "not_needed", "ollama", "placeholder",
+    "sk-no-key-required",
+})  # fmt: skip
+"""What documentation gives as the key of servers that want none; some are words of answers."""
 _LOOKS_SECRET = re.compile(r"\bsk-[\w*.\-]{4,}|(?<=[Bb]earer )[\w*.\-~+/=]{6,}|(?<=://)[^/\s@]+@")
 # litellm puts its own class and the provider's before the text, often more than once.
 _PREFIX = re.compile(r"^\s*(litellm\.)?[A-Za-z_]*(Error|Exception|Timeout)\s*[:\-]\s*(?=\S)")
@@ -129,6 +136,7 @@ def secret_values() -> list[str]:
         for name, value in os.environ.items()
         if _SECRET_NAME.search(name) and len(value.strip()) >= _MIN_SECRET_CHARS
     }
+    values = {value for value in values if value.lower() not in _PLACEHOLDERS}
     return sorted(values, key=len, reverse=True)
 
 
@@ -158,15 +166,20 @@ def _shorten(text: str) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
-    if value is None:
-        return None
+    given = {name.lower(): value for name, value in headers.items()}
+    value = given.get("retry-after")
+    try:
+        # OpenAI and Azure say it in milliseconds as well, where whole seconds would be too long.
+        seconds = float(given["retry-after-ms"]) / 1000
+    except (KeyError, ValueError):
+        seconds = math.nan
+    if value is None or seconds >= 0:
+        return seconds if seconds >= 0 else None
     try:
         seconds = float(value)
     except ValueError:
         try:
-            date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError, OSError):
             return None
-        seconds = date.timestamp() - time.time()
     return max(seconds, 0.0) if seconds == seconds else None

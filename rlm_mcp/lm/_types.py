@@ -129,7 +129,8 @@ class Answer:
 class Usage:
     """What calls have used. `usd` is None as soon as one price is unknown.
 
-    `calls` counts what was asked of a model, `cached` the answers that were known from before.
+    `calls` counts what was asked of a model, `cached` the answers that were known from before,
+    `cut` the answers of both kinds that end at the limit of tokens.
     """
 
     calls: int = 0
@@ -138,6 +139,7 @@ class Usage:
     output_tokens: int = 0
     usd: float | None = 0.0
     cached: int = 0
+    cut: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
@@ -148,6 +150,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             usd,
             self.cached + other.cached,
+            self.cut + other.cut,
         )
 
     @property
@@ -168,9 +171,11 @@ class Usage:
     @classmethod
     def of(cls, answer: Answer) -> Usage:
         """Return what one answer used."""
+        cut = int(answer.truncated)
         if answer.cached:
-            return cls(cached=1)
-        return cls(answer.calls, 0, answer.input_tokens, answer.output_tokens, answer.usd)
+            return cls(cached=1, cut=cut)
+        tokens = answer.input_tokens, answer.output_tokens
+        return cls(answer.calls, 0, *tokens, answer.usd, cut=cut)
 
     @classmethod
     def of_error(cls, error: SubLLMError) -> Usage:

@@ -6,12 +6,13 @@ what a server imports before it can answer its client.
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
@@ -19,7 +20,7 @@ from referencing.exceptions import Unresolvable
 
 from ._types import JsonSchema
 
-__all__ = ["TooSlowError", "Unresolvable", "errors_of", "invalid"]
+__all__ = ["TooSlowError", "Unresolvable", "checker", "invalid"]
 
 _SHOWN_CHARS = 300
 _Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
@@ -39,21 +40,22 @@ def invalid(schema: object) -> SchemaError | None:
     return None
 
 
-def errors_of(value: object, schema: JsonSchema, seconds: float) -> Iterator[ValidationError]:
-    """What does not fit.
+def checker(schema: JsonSchema, seconds: float) -> Callable[[object], Iterator[ValidationError]]:
+    """What says of a value of JSON what does not fit; it raises `TooSlowError` or `Unresolvable`.
 
     Args:
-        value: of JSON.
         schema: a valid one.
-        seconds: of this thread's processor time, in which the check has to end.
-
-    Raises:
-        TooSlowError: it did not.
-        Unresolvable: the schema refers to nothing.
+        seconds: of this thread's processor time, in which all checks together have to end.
     """
     _until.set(time.thread_time() + seconds)
     # A registry of its own: the default one would fetch a reference to a URL.
-    yield from _TimedValidator(schema, registry=Registry()).iter_errors(value)
+    validator = _TimedValidator(schema, registry=Registry(), format_checker=_FORMATS)
+
+    def check(value: object) -> Iterator[ValidationError]:
+        found: Iterator[ValidationError] = validator.iter_errors(value)
+        return found
+
+    return check
 
 
 def _timed(keyword: _Keyword) -> _Keyword:
@@ -86,6 +88,25 @@ def _hashable(value: Any) -> object:
     if isinstance(value, list):
         return list, tuple(map(_hashable, value))
     return (bool, value) if isinstance(value, bool) else value
+
+
+def _is_moment(read: Callable[[str], object]) -> Callable[[object], bool]:
+    def check(value: object) -> bool:
+        if isinstance(value, str):
+            read(value)
+        return True
+
+    return check
+
+
+# Those that values of the guest are made of, as the guest reads them; others only describe.
+_FORMATS = FormatChecker(formats=())
+for _name, _read_moment in (
+    ("date", datetime.date.fromisoformat),
+    ("date-time", datetime.datetime.fromisoformat),
+    ("time", datetime.time.fromisoformat),
+):
+    _FORMATS.checks(_name, ValueError)(_is_moment(_read_moment))
 
 
 _TimedValidator = extend(

@@ -61,6 +61,10 @@ class OpenAIWire:
                 status, headers = response.status, response.headers
         except (aiohttp.ClientError, OSError, ValueError) as error:
             host = urlsplit(endpoint.base_url).netloc.rpartition("@")[2]
+            if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+                cause = f"the connection to {host} broke off before the answer was there"
+                # What was sent may be charged for, and nobody says so.
+                raise Trouble("connection", cause, True, usage=Usage(usd=None)) from None
             again = not isinstance(error, aiohttp.InvalidURL)
             cause = f"no connection to {host} ({type(error).__name__}: {error})"
             raise Trouble("connection", cause, again) from None
@@ -124,15 +128,24 @@ def _error_text(raw: bytes) -> tuple[str, str]:
         return raw[:1000].decode("utf-8", "replace"), ""
 
 
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _read_reply(raw: bytes) -> ProviderReply:
     try:
         body = json.loads(raw)
+        if "choices" not in body and isinstance(error := body.get("error"), dict):
+            # As some gateways say it, OpenRouter for one.
+            code, text = error.get("code"), str(error.get("message") or error)
+            status = code if isinstance(code, int) and 400 <= code <= 599 else 502
+            raise trouble_from_status(status, text)
         choice = body["choices"][0]
         message = choice["message"]
         content = message.get("content")
         finish = choice.get("finish_reason")
-        usage = body.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
+        usage = _dict(body.get("usage"))
+        details = _dict(usage.get("prompt_tokens_details"))
         counts = [
             count_of(usage.get("prompt_tokens")),
             count_of(usage.get("completion_tokens")),

@@ -301,8 +301,12 @@ class _Run:
             for code in [*submitting[:1], *([final] if final else [])]:
                 if not self._desk.taken:
                     await self._execute(code)
-            if not self._desk.taken and reply.text.strip():
-                await self._submit_text(reply.text.strip())
+            words = _words(reply.text) if blocks else reply.text.strip()
+            if not self._desk.taken and words:
+                await self._submit_text(words)
+            elif not self._desk.taken:
+                said = "code and no answer" if blocks else "nothing"
+                return RlmError(f"asked for its best answer so far, the model wrote {said}")
         except RlmError as error:
             return error
         return None
@@ -324,6 +328,11 @@ class _Repeats:
         self._times = self._times + 1 if text and text == self._last else int(bool(text))
         self._last = text
         return self._times
+
+
+def _words(text: str) -> str:
+    """What stands outside of fenced code."""
+    return "\n".join(text.split("```")[::2]).strip()
 
 
 def _parts(found: dict[str, Any]) -> tuple[list[str], int, str | None, bool]:

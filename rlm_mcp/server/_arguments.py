@@ -102,7 +102,8 @@ class SubLLM(_Arguments):
     ]
     into: Annotated[str, Field(description="the variable that takes the answer")]
     over: Annotated[
-        str | None, Field(description="a list variable: one call for each item, {{item}}")
+        str | None,
+        Field(description='a list or table: one call for each item, {{item}} or {{item["key"]}}'),
     ] = None
     schema_: Annotated[
         dict[str, Any] | None,
@@ -110,6 +111,7 @@ class SubLLM(_Arguments):
     ] = None
     model: Annotated[str | None, Field(description="another model than the configured one")] = None
     concurrency: Annotated[int | None, Field(ge=1, le=256)] = None
+    max_tokens: Annotated[int | None, Field(ge=1, description="of each answer")] = None
     budget: Spend = None
 
 
@@ -219,7 +221,7 @@ def read_arguments(model: type[_Model], arguments: dict[str, Any]) -> _Model:
             elif problem["type"] == "missing":
                 mistakes.append(f"`{where}` is missing")
             else:
-                mistakes.append(f"`{where}`: {problem['msg']}")
+                mistakes.append(f"`{where}`: {problem['msg'].removeprefix('Value error, ')}")
         names = ", ".join(field.alias or name for name, field in model.model_fields.items())
         raise BadRequestError(f"{'; '.join(mistakes)}. Arguments: {names}") from None
 

@@ -15,6 +15,7 @@ from ..lm import (
     Budget,
     InFlight,
     Questions,
+    Rest,
     SubModel,
     Usage,
     tightest,
@@ -48,6 +49,8 @@ class Call:
     usages: list[Usage] = field(default_factory=list)
     in_flight: dict[str, InFlight] = field(default_factory=dict)
     """Sub-LLM calls that code awaits, by the handle of the space it runs in."""
+    rest: Rest = field(default_factory=Rest)
+    """Answers that code asked for and has not been given yet."""
     questions: Questions = field(default_factory=Questions)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     depth: int = 0
@@ -70,7 +73,8 @@ class Call:
     async def space(self, name: str | None) -> Space:
         """The space of the call, ready."""
         handle = name or self.app.settings.space
-        await self.app.preparation.wait(self.progress.say)
+        with self.progress.within():
+            await self.app.preparation.wait(self.progress.say)
         space = await self.app.spaces.use(handle, create=handle == self.app.settings.space)
         self.recording.begin(handle)
         return space

@@ -203,6 +203,7 @@ async def sub_llm(call: Call, given: args.SubLLM) -> str:
         "schema": given.schema_,
         "model": given.model,
         "concurrency": given.concurrency,
+        "max_tokens": given.max_tokens,
     }
     try:
         loaded = await space.ask(into, request, call.answer(space), call.stop)

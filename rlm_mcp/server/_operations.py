@@ -35,15 +35,27 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     """Ask the sub-model about each prompt of a list."""
     number = len(call.usages)
     call.usages.append(Usage())
+    asked = fields.get("requests")
+    count = len(asked) if isinstance(asked, list) else 1
+    # Of the map that these are a part of; read before it is checked.
+    before, total = (n if type(n := fields.get(name)) is int else 0 for name in ("before", "total"))
 
     async def tell(progress: BatchProgress) -> None:
         # Several forks of a pmap may ask at once, so each has its own account.
         call.usages[number] = progress.usage
-        _say(call, progress)
+        whole = replace(progress, done=before + progress.done, total=max(total, progress.total))
+        _say(call, whole)
 
     seconds = call.app.settings.call_seconds
     limits = CallLimits(timeout_s=seconds, unbounded=call.unbounded)
-    return await answer_guest(fields, call.model(space), tell, limits)
+    with call.progress.within():
+        await tell(BatchProgress(0, 0, count, Usage()))
+        return await answer_guest(fields, call.model(space), tell, limits, call.rest)
+
+
+async def sub_llm_rest(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+    """Hand out answers that did not fit into the message before."""
+    return call.rest.more(fields)
 
 
 async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
@@ -58,7 +70,10 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
         if None in call.unbounded:
             limits = replace(limits, max_in_flight=limits.max_requests)
         calls = call.in_flight[space.handle] = InFlight(call.model(space), tell, limits)
-    return await calls.wait(fields)
+    with call.progress.within():
+        if calls.progress.total:
+            _say(call, calls.progress)
+        return await calls.wait(fields)
 
 
 async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
@@ -74,6 +89,7 @@ async def symbols(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str
 OPERATIONS: dict[str, Operation] = {
     "sub_llm": sub_llm,
     "sub_llm_estimate": sub_llm_estimate,
+    "sub_llm_rest": sub_llm_rest,
     "sub_llm_wait": sub_llm_wait,
     "symbols": symbols,
     "embed_model": describe_model,

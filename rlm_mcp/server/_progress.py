@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 INTERVAL_SECONDS = 1.0
 
@@ -22,13 +22,21 @@ class Progress:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._said: tuple[float, str] | None = None
-        self._told: tuple[float, str] | None = None
         self._begin = time.monotonic()
         self._position = 0.0
 
     def say(self, part: float, text: str) -> None:
         """Note what is being done; `part` (0 to 1) is how much of that is done."""
         self._said = (part, text)
+
+    @contextlib.contextmanager
+    def within(self) -> Iterator[None]:
+        """Forget what is said in the block when it is over."""
+        before = self._said
+        try:
+            yield
+        finally:
+            self._said = before
 
     @contextlib.asynccontextmanager
     async def running(self, doing: Callable[[], str | None]) -> AsyncIterator[None]:
@@ -48,8 +56,7 @@ class Progress:
     async def _tell(self, doing: Callable[[], str | None]) -> None:
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
-            if self._said is not None and self._said != self._told:
-                self._told = self._said
+            if self._said is not None:
                 part, text = self._said
                 percent = f" ({part:.0%})" if part > 0 else ""
             else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
 from ..errors import BadRequestError, RlmError, SubLLMError
 from ..lm import NO_BUDGET, Account, Budget, SubModel, Usage
+from ..quantities import counted
 from ..recursion import (
     ANSWER,
     NOT_HERE,
@@ -125,7 +126,7 @@ async def sub_rlm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     begun = call.recording.span.begin("sub_rlm", texts={"question": question.text})
     part = replace(call, recording=call.recording.under(begun))
     try:
-        with begun:
+        with begun, call.progress.within():
             run = running(part, space, question, commit=space.base, variables=data)
             async with run as (fork, result):
                 note_usage(begun, result.usage)
@@ -181,8 +182,9 @@ async def _pickled_answer(fork: Space) -> str:
 
 def _failed(result: RunResult) -> dict[str, Any]:
     cause = f": {str(result.error).rstrip('.')}" if result.error else ""
+    done = counted(result.iterations, "iteration")
     return _error(
-        f"sub_rlm came to no answer after {result.iterations} iterations ({result.why}){cause}. "
+        f"sub_rlm came to no answer after {done} ({result.why}){cause}. "
         f"What was reached is in space {result.space}",
         result.error,
         result.usage,

@@ -119,6 +119,8 @@ def usage_text(usage: Usage) -> str:
         calls += f" ({usage.failed} failed)"
     if usage.cached:
         calls += f", {usage.cached} cached"
+    if usage.cut:
+        calls += f", {counted(usage.cut, 'answer')} CUT OFF (raise max_tokens)"
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
     return f"{calls}, {tokens}, {price_text(usage.usd)}"
 

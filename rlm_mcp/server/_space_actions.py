@@ -40,7 +40,8 @@ async def _info(call: Call, given: args.SpacesCall) -> str:
 
 
 async def _open_space(call: Call, given: args.SpacesCall) -> str:
-    await call.app.preparation.wait(call.progress.say)
+    with call.progress.within():
+        await call.app.preparation.wait(call.progress.say)
     space, new = await call.app.spaces.open(given.space or given.name)
     call.recording.begin(space.handle)
     state = "new and empty" if new else "open, with all it held"
@@ -49,7 +50,8 @@ async def _open_space(call: Call, given: args.SpacesCall) -> str:
 
 async def _fork(call: Call, given: args.SpacesCall) -> str:
     handle = given.space or call.app.settings.space
-    await call.app.preparation.wait(call.progress.say)
+    with call.progress.within():
+        await call.app.preparation.wait(call.progress.say)
     call.recording.begin(handle)
     fork, commit = await call.app.spaces.fork(handle, given.name, given.commit)
     return (

@@ -145,7 +145,7 @@ class _Reader:
             return self._tuple(given, where)
         if kind in _LISTS:
             schema, make = self.read(given[0], f"{where}[]") if given else ({}, anything)
-            return _list_schema(kind, schema), list_of(_LISTS[kind], make)
+            return _list_schema(schema), list_of(_LISTS[kind], make)
         if kind in _DICTS:
             return self._mapping(given, where)
         raise _unusable(hint, where)
@@ -326,11 +326,12 @@ def _is_plain(value: Any) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-def _list_schema(kind: type, items: Schema) -> Schema:
+def _list_schema(items: Schema) -> Schema:
+    # Of a set too: what comes twice is in it once, and asking again for that is not worth a call.
     schema: Schema = {"type": "array"}
     if items:
         schema["items"] = items
-    return {**schema, "uniqueItems": True} if _LISTS[kind] in (set, frozenset) else schema
+    return schema
 
 
 _LISTS: dict[Any, Any] = {

@@ -159,10 +159,13 @@ def execute(
     sys.stdout = sys.stderr = output
     changes: list[dict[str, Any]] = []
     notes: list[str] = []
+    raised: list[BaseException] = []
+    caught: BaseException | None
     try:
         # Showing values runs code of their classes, so it can be stopped as well.
         _door.raw(_door.ARM)
-        result, caught = _run(compiled, namespace)
+        result = _run(compiled, namespace, raised)
+        caught = raised.pop() if raised else None
         running = _top_level.finish()
         tidy(namespace)
         if caught is None and result is not None:
@@ -232,22 +235,30 @@ def _compile(code: str, filename: str) -> tuple[list[CodeType] | None, set[str],
     return parts, mentioned, None
 
 
-def _run(parts: list[CodeType], namespace: dict[str, Any]) -> tuple[Any, BaseException | None]:
+def _run(parts: list[CodeType], namespace: dict[str, Any], caught: list[BaseException]) -> Any:
+    """The value of the last part; what is raised is put into `caught`.
+
+    It is not kept in this frame, which the frames of the code refer to: all that they hold would
+    stay in memory until the collector runs, and a `MemoryError` does not make it run.
+    """
     result = None
-    caught: BaseException | None = None
     try:
         if _top_level.awaits(parts):
-            result, caught = _top_level.run(parts, namespace)
+            result, failure = _top_level.run(parts, namespace)
+            if failure is not None:
+                caught.append(failure)
+            del failure
         else:
             for code in parts:
                 result = _eval(code, namespace)
     except BaseException as error:
-        result, caught = None, error
-    if isinstance(caught, MemoryError):
+        result = None
+        caught[:] = [error]
+    if caught and isinstance(caught[0], MemoryError):
         give_up_spare()
-    if caught is not None and _rlm.ended_by_submit(caught):
-        caught = None
-    return result, caught
+    if caught and _rlm.ended_by_submit(caught[0]):
+        caught.clear()
+    return result
 
 
 def tidy(namespace: dict[str, Any]) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from . import _events, _in_flight, _prompt
+from . import _events, _in_flight, _path, _prompt
 from ._answer_make import Make, UnfitError
 from ._answer_type import answer_type
 from ._door import HostError, ask
+from ._json_form import is_frame, records
 
+MAX_PROMPTS = 10_000
+"""In one map; the server takes no more in one message."""
+MAX_SENT = 50_000_000
+"""Bytes of prompts in one message to the server, as they are estimated: it may have 64 MB. What is
+more goes in several, one after the other."""
 _MAX_NAMED = 5
 _PLACE = re.compile(r"\{\{(.+?)\}\}")
+_ITEM = re.compile(r"item\b")
+_BRACES = ". Braces that are meant as text need a blank between them: { {"
 
 
 class Spent(NamedTuple):
@@ -51,6 +59,16 @@ class Estimate:
     input_tokens: int
     output_tokens: int
     usd: float | None
+
+    def plus(self, other: Estimate) -> Estimate:
+        """Both together."""
+        return Estimate(
+            self.calls + other.calls,
+            self.cached + other.cached,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            None if self.usd is None or other.usd is None else self.usd + other.usd,
+        )
 
 
 class SubLLMError(Exception):
@@ -170,6 +188,8 @@ def sub_llm_map(
     succeeded and whose `.failed` maps indexes to errors; `"return"` puts a `SubLLMError` object
     in the list instead. The other arguments are those of `sub_llm`.
     """
+    if is_frame(prompts) and hasattr(prompts, "columns"):
+        raise TypeError("prompts is a DataFrame; pass a column of it, such as df['prompt']")
     if isinstance(prompts, str | bytes | Mapping) or not isinstance(prompts, Iterable):
         kind = type(prompts).__name__
         raise TypeError(f"prompts must be a list of str, not {kind}; for one prompt use sub_llm")
@@ -192,8 +212,8 @@ def run_template(
 
     Args:
         resolve: gives the value of a name or access path.
-        request: `prompt` with `{{name}}` and `{{item}}`, and `over`, `schema`, `model`,
-            `max_tokens`, `concurrency`, all optional.
+        request: `prompt` with `{{name}}`, `{{item}}` and `{{item["key"]}}`, and `over`, `schema`,
+            `model`, `max_tokens`, `concurrency`, all optional.
         has_item: whether there is a variable `item`.
 
     Raises:
@@ -205,20 +225,24 @@ def run_template(
     def part_of(value: Any) -> Any:
         return value if _prompt.is_attachment(value) else _prompt.text_of(value)
 
-    def fill(item: Any) -> dict[str, Any]:
+    def fill(item: Any, index: int) -> dict[str, Any]:
         parts: list[Any] = []
         end = 0
         for match in _PLACE.finditer(prompt):
             target = match[1].strip()
-            if target == "item" and over is None and not has_item:
+            of_item = _ITEM.match(target) is not None
+            if of_item and over is None and not has_item:
                 raise SubLLMError("{{item}} stands for an item of `over`: name the list there")
             parts.append(prompt[end : match.start()])
             end = match.end()
-            if target == "item" and over is not None:
-                parts.append(part_of(item))
+            if of_item and over is not None:
+                parts.append(part_of(_part_of_item(target, item, f"{over}, item {index}")))
                 continue
             if target not in known:
-                known[target] = part_of(resolve(target))
+                try:
+                    known[target] = part_of(resolve(target))
+                except _path.PeekError as error:
+                    raise SubLLMError(f"{match[0][:80]} in the prompt: {error}{_BRACES}") from None
             parts.append(known[target])
         return _prompt.join([*parts, prompt[end:]], between="")
 
@@ -226,19 +250,24 @@ def run_template(
         request.get("schema"), request.get("model"), request.get("max_tokens"), fresh=False
     )
     if over is None:
-        (answer,) = _ask([terms.request(fill(None))], 1, terms)
+        (answer,) = _ask([terms.request(fill(None, 0))], 1, terms)
         if isinstance(answer, SubLLMError):
             raise answer
         return answer
     items = resolve(over)
     if isinstance(items, str | bytes) or not isinstance(items, Iterable):
         raise SubLLMError(f"{over} is of type {type(items).__name__}: `over` wants a list")
-    values = items.values() if isinstance(items, Mapping) else items
-    requests = [terms.request(fill(item)) for item in values]
+    values = _rows(items)
+    requests = []
+    for index, item in enumerate(values):
+        if index == MAX_PROMPTS:
+            raise SubLLMError(f"{over} has over {MAX_PROMPTS:,} items: put several into one prompt")
+        requests.append(terms.request(fill(item, index)))
     answers = _ask_all(requests, request.get("concurrency") or 16, terms, raising=False)
     if failed := _failed(answers):
         raise SubLLMError(
-            f"{_count_failed(failed, len(answers))} Nothing was stored; in exec_code, "
+            f"{_count_failed(failed, len(answers))} Nothing was stored. The other answers are "
+            "known now: the same call again asks only what failed; or, in exec_code, "
             'sub_llm_map(prompts, on_error="return") keeps what succeeds.'
         )
     return answers
@@ -276,7 +305,9 @@ class _Terms:
             return cls(schema, None, model, max_tokens, fresh)
         try:
             found = _known_type(schema)
-        except TypeError:  # not hashable, or not a type: then this says so
+        except TypeError:
+            found = None
+        if found is None:  # not hashable, or not a type: then this says so
             found = answer_type(schema)
         return cls(found.schema, found.make, model, max_tokens, fresh)
 
@@ -328,10 +359,39 @@ def _ask_all(
     return results
 
 
+def _part_of_item(target: str, item: Any, place: str) -> Any:
+    if target == "item":
+        return item
+    try:
+        return _path.resolve(target, {"item": item})
+    except _path.PeekError as error:
+        raise SubLLMError(f"{{{{{target}}}}} at {place}: {error}") from None
+
+
+def _rows(items: Any) -> Iterable[Any]:
+    """What a list, the values of a dict or the rows of a table are, one by one."""
+    if is_frame(items):
+        return records(items)
+    return items.values() if isinstance(items, Mapping) else items
+
+
 def _ask(requests: list[dict[str, Any]], concurrency: int, terms: _Terms) -> list[Any]:
     _check_int("concurrency", concurrency)
+    if len(requests) > MAX_PROMPTS:
+        raise SubLLMError(
+            f"{len(requests):,} prompts in one call; at most {MAX_PROMPTS:,}: put several pieces "
+            "into one prompt, or ask in several calls"
+        )
+    results: list[Any] = []
     try:
-        results = ask("sub_llm", requests=requests, concurrency=concurrency)["results"]
+        for part in _messages(requests):
+            of = {"before": len(results), "total": len(requests)}
+            of = of if len(part) < len(requests) else {}
+            found = ask("sub_llm", requests=part, concurrency=concurrency, **of)
+            results += found["results"]
+            while "rest" in found:  # the answers fit no single message either
+                found = ask("sub_llm_rest", rest=found["rest"])
+                results += found["results"]
     except HostError as error:
         raise SubLLMError(str(error), model=terms.model or "") from None
     if len(results) != len(requests):
@@ -339,11 +399,32 @@ def _ask(requests: list[dict[str, Any]], concurrency: int, terms: _Terms) -> lis
     return [terms.read(result) for result in results]
 
 
+def _messages(requests: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Requests in as many messages as they need."""
+    part: list[dict[str, Any]] = []
+    room = MAX_SENT
+    for request in requests:
+        prompt = request["prompt"]
+        # Of JSON: six bytes for a character beyond ASCII; quotes and ends of lines take two.
+        size = len(prompt) * (2 if prompt.isascii() else 6)
+        size += sum(len(attached["data"]) for attached in request.get("attachments", ()))
+        if part and size > room:
+            yield part
+            part, room = [], MAX_SENT
+        part.append(request)
+        room -= size
+    yield part
+
+
 def _estimate(requests: list[dict[str, Any]]) -> Estimate:
+    total = Estimate(0, 0, 0, 0, 0.0)
     try:
-        return Estimate(**ask("sub_llm_estimate", requests=requests)["estimate"])
+        for part in _messages(requests):
+            found = Estimate(**ask("sub_llm_estimate", requests=part)["estimate"])
+            total = total.plus(found)
     except HostError as error:
         raise SubLLMError(str(error)) from None
+    return total
 
 
 def _failed(results: list[Any]) -> dict[int, SubLLMError]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ._json_form import SaveError, framed, is_frame, json_text
 from ._view import is_view
 
 MAX_CONTEXT_CHARS = 20_000_000  # the host refuses more than this in bytes; say it before sending
@@ -30,7 +30,8 @@ def compose(prompt: Any, context: Any = None, name: str = "prompt") -> Composed:
 
     Args:
         prompt: text, or a list of texts and of bytes that hold an image or a PDF.
-        context: put below the prompt: text as it is, bytes as an attachment, others as JSON.
+        context: put below the prompt: text as it is, bytes as an attachment, tables as CSV, others
+            as JSON.
         name: of the prompt, for errors.
 
     Raises:
@@ -106,7 +107,7 @@ def mime_of(data: bytes) -> str | None:
 
 
 def text_of(context: Any) -> str:
-    """A value as it stands in a prompt.
+    """A value as it stands in a prompt: whole, where `str` would leave out the middle of a table.
 
     Raises:
         TypeError: it is bytes, whose encoding nobody knows.
@@ -123,10 +124,17 @@ def text_of(context: Any) -> str:
         text = context
     elif isinstance(context, _BYTES):
         raise TypeError("context is bytes; decode it first: context.decode()")
+    elif isinstance(context, Iterator):
+        raise TypeError(
+            f"context is a {type(context).__name__}, which can be read once only: pass list(...) "
+            "of it"
+        )
+    elif is_frame(context):
+        text = framed(context).to_csv(index=False).rstrip("\n")
     else:
         try:
-            text = json.dumps(context, ensure_ascii=False, indent=1)
-        except (TypeError, ValueError, RecursionError):
+            text = json_text(context, indent=1)
+        except SaveError:
             text = str(context)
     if len(text) > MAX_CONTEXT_CHARS:
         raise ValueError(

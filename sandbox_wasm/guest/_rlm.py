@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import datetime
 import json
 import pickle
 import sys
@@ -208,6 +209,8 @@ def _json(value: Any) -> str:
             return item.tolist()
         if isinstance(item, set | frozenset):
             return list(item)
+        if isinstance(item, datetime.date | datetime.time):
+            return item.isoformat()
         raise TypeError(f"a {type(item).__name__} is no value of JSON")
 
     try:

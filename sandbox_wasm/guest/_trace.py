@@ -10,7 +10,10 @@ import traceback
 OWN_PREFIX = "<rlm_guest"
 _ASYNCIO = asyncio.__file__.rpartition("/")[0] + "/"
 _OWN_NAME = re.compile(r"^rlm_guest\.\w+\.(?=[A-Z]\w*:)", re.MULTILINE)
+_AT_ONCE = "\n[sub_llm(...) gives its answer at once; what is awaited is asub_llm(...)]"
 _HINTS = (
+    ("'str' object can't be awaited", _AT_ONCE),
+    ("An asyncio.Future, a coroutine or an awaitable is required", _AT_ONCE),
     (
         "can't start new thread",
         "\n[the sandbox has no threads: sub_llm_map or asyncio.gather for calls, pmap for code]",
@@ -29,6 +32,8 @@ MAX_CHARS = 4000
 MAX_LINE = 500
 _MAX_CHAIN = 20
 """Exceptions that led to each other of which a traceback is shown."""
+MAX_NOTES = 10
+"""Of one exception."""
 MAX_SOURCES = 200
 """Executions whose source is kept for tracebacks."""
 
@@ -61,6 +66,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
             type(error), error, trace, limit=-12, compact=True, max_group_depth=3, max_group_width=5
         )
         for part in _chain(report):
+            _cut_notes(part)
             part.stack[:] = [
                 frame
                 for frame in part.stack
@@ -76,7 +82,7 @@ def describe(error: BaseException, limit: int = MAX_CHARS) -> str:
     if isinstance(error, ModuleNotFoundError):
         text = text.replace(_NO_SITE, "")
         text += "\n[nothing can be installed in the sandbox: use what is there]"
-    if type(error) is RuntimeError and error.args and type(error.args[0]) is str:
+    if type(error) in (RuntimeError, TypeError) and error.args and type(error.args[0]) is str:
         text += next((hint for start, hint in _HINTS if error.args[0].startswith(start)), "")
     if len(text) > limit:
         text = f"[... {len(text) - limit:,} characters cut ...]\n{text[-limit:]}"
@@ -100,6 +106,15 @@ def _remember_missing(error: BaseException) -> None:
                 linecache.cache[name] = (0, None, [], name)
             trace = trace.tb_next
         rest += [other for other in (part.__cause__, part.__context__) if other is not None]
+
+
+def _cut_notes(part: traceback.TracebackException) -> None:
+    """Leave the first and the last notes: pickling something deep adds one for each level."""
+    notes: object = getattr(part, "__notes__", None)
+    if type(notes) is list and len(notes) > MAX_NOTES:
+        left = f"[... {len(notes) - MAX_NOTES:,} more notes ...]"
+        half = MAX_NOTES // 2
+        part.__notes__ = [*notes[:half], left, *notes[-half:]]
 
 
 def _chain(report: traceback.TracebackException) -> list[traceback.TracebackException]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from rlm_mcp.lm import Answer, Request, ScriptedModel, Usage
+from rlm_mcp.lm import Answer, LocalOpenAIServer, Request, ScriptedModel, Usage
 from rlm_mcp.space import Limits
 
 from ..conftest import Connect
@@ -44,6 +44,7 @@ FRAMES = (
             '{"ticket":1,"request":{"prompt":"a"}}],"cancel":[],"timeout":0',
         )
     ),
+    "b'C{\"op\":\"sub_llm_rest\"}'", "b'C{\"op\":\"sub_llm_rest\",\"rest\":{}}'",
     "b'C{\"op\":\"sub_llm_estimate\"}'", "b'C{\"op\":\"sub_llm_estimate\",\"requests\":[1]}'",
     "b'C{\"op\":\"pmap\"}'", "b'C{\"op\":\"pmap\",\"shared\":\"\",\"items\":[]}'",
     "b'C{\"op\":\"pmap\",\"shared\":5,\"items\":[\"\"]}'",
@@ -86,7 +87,8 @@ async def test_large_calls_are_refused_and_hold_nobody_up(connect: Connect) -> N
         assert "over 64 MB" in text
         text = await arena.attack("_host.call(b'R' + b'x' * (65 << 20)); 5")
         assert "=> 5" in text
-        text = await arena.attack("sub_llm_map(['x' * 15_000_000] * 5)")
+        code = "import rlm_guest._door as d\nr = [{'prompt': 'x' * 15_000_000}] * 5\n"
+        text = await arena.attack(f"{code}d.ask('sub_llm', requests=r)")
         assert "over 64 MB" in text
         # Twenty million lists take ten seconds and 2 GB to read.
         code = "_host.call(b'C{\"op\":\"x\",\"a\":[' + b'[],' * 20_000_000 + b'0]}')"
@@ -143,6 +145,35 @@ async def test_calls_without_end_are_slowed_and_cost_what_they_say(connect: Conn
         assert "STOPPED" in reply.text
         assert "sub-LLM calls" in reply.text
         assert "=> True" in await agent.run("n > 10")
+
+
+async def test_no_way_around_leads_past_a_budget(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = (
+        "pmap(lambda i: sub_llm_map([f'p{i}.{j}' for j in range(50)], on_error='return'), range(4))",
+        "import asyncio\nasync def a(i):\n    try: await asyncio.wait_for(asub_llm(f'w{i}'), 0.01)\n"
+        "    except (TimeoutError, SubLLMError): pass\n"
+        "for i in range(9): await asyncio.gather(*(a((i, j)) for j in range(50)))",
+        "import rlm_guest._door as d\nfor i in range(60):\n"
+        "    d.ask('sub_llm', requests=[{'prompt': f'd{i}', 'fresh': True}] * 5, concurrency=5)",
+        "for i in range(60):\n    try: sub_rlm(f'r{i}', max_llm_calls=1000, budget={'calls': 1000})\n"
+        "    except SubLLMError: pass",
+        "sub_llm_map([f'm{i}' for i in range(100)], on_error='return', concurrency=100)",
+    )
+    with LocalOpenAIServer(delay_s=0.02) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        async with connect(sub_model="openai/any", max_calls=60) as agent:
+            for way in ways:
+                await agent.call("exec_code", code=way, budget={"calls": 20}, timeout_s=20)
+            asked = len(server.requests)
+            assert 30 <= asked <= 60  # what was given up at once may not have been sent
+            text = await agent.fails("exec_code", code="sub_llm('more', fresh=True)")
+            assert "budget: space main has" in text
+            info = (await agent.call("spaces", action="info")).text
+            spent = int(info.partition("spent: ")[2].partition(" ")[0])
+            assert asked <= spent <= 60
 
 
 async def test_tickets_without_end_are_bounded_and_end_with_the_execution(

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.anyio
 ENDS = {
     "os._exit": "import os; os._exit(3)",
     "os.abort": "import os; os.abort()",
+    "a signal": "import signal; signal.raise_signal(6)",
+    "a fault": "import faulthandler; faulthandler._sigsegv()",
     "_exit in a destructor": "import os\nclass D:\n    def __del__(self): os._exit(0)\nD()\nNone",
     "_exit in a repr": "import os\nclass R:\n    def __repr__(self): os._exit(1)\nR()",
     "_exit after a forged result": 'import os, _host; _host.call(b\'R{"value": "7"}\'); os._exit(0)',

@@ -37,6 +37,10 @@ HARD = {
     "loop = asyncio.get_event_loop()\nloop.call_soon(f)\nloop.run_forever()",
     "disarmed": "import _host\nwhile True: _host.call(b'Q')",
     "sum": "sum(range(10 ** 12))",
+    "iterators": "import collections, itertools; collections.deque(itertools.count(), maxlen=0)",
+    "numpy": "import numpy as np\na = np.ones((2000, 2000)); a @ a",
+    "sqlite": "import sqlite3\nsqlite3.connect(':memory:').execute('WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL "
+    "SELECT x + 1 FROM c) SELECT count(*) FROM c').fetchall()",
     "repr": "class R:\n    def __repr__(self):\n        while True:\n            try:\n                while True: pass\n"
     "            except BaseException: pass\nr = R()\nr",
 }

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from rlm_mcp.lm import ScriptedModel
+from rlm_mcp.space import Limits
+
+from ..conftest import Connect
 from .conftest import Arena
 
 pytestmark = pytest.mark.anyio
@@ -14,6 +20,15 @@ CASES = {
     "one object": "bytearray(2 ** 31 - 100)",
     "zeros": "import numpy as np; np.zeros(10 ** 9)",
     "broadcast": "import numpy as np; np.ones((10 ** 5, 1)) + np.ones((1, 10 ** 5))",
+    "the edge": "bytearray(2 ** 32 - 1)",
+    "a text at the edge": "'x' * (2 ** 31 - 1)",
+    "an array at the edge": "import numpy as np; np.zeros(2 ** 31 - 1, 'u1')",
+    "a bomb": "import zlib\nd = zlib.compressobj()\n"
+    "z = b''.join(d.compress(bytes(10 ** 6)) for _ in range(1000)) + d.flush()\nzlib.decompress(z)",
+    "fragments": "a = [bytearray(10 ** 6) for _ in range(80)]; a = a[::2]\n"
+    "while True: a.append(bytearray(3 * 10 ** 6))",
+    "an endless context": "import itertools\nsub_llm('x', context={'a': iter(int, 1)})",
+    "a context": "sub_llm('x', context=['y' * 10 ** 7] * 10)",
     "recursive data": "a = []\nfor _ in range(10 ** 9): a = [a, bytearray(10 ** 5)]",
 }
 
@@ -25,6 +40,38 @@ async def test_memory_without_end_is_an_exception(arena: Arena) -> None:
         await arena.agent.run("a = None")
     text = await arena.attack("import gc; gc.collect(); x = bytearray(10 ** 8); len(x)")
     assert "=> 100000000" in text
+
+
+async def test_answers_that_do_not_fit_into_memory_are_an_exception(connect: Connect) -> None:
+    model = ScriptedModel(lambda request: request.prompt.text + "y" * 3_000_000)
+    async with connect(model, limits=Limits(memory_mb=200)) as agent:
+        await agent.run("kept = [bytearray(10 ** 6) for _ in range(60)]")
+        for ask in (
+            "sub_llm_map([str(i) for i in range(40)])",
+            "import asyncio\nawait asyncio.gather(*(asub_llm(str(i)) for i in range(40)))",
+        ):
+            text = await agent.fails("exec_code", code=ask)
+            assert "MemoryError" in text
+            assert "=> 60" in await agent.run("len(kept)")
+        # What was paid for is known, and can be had in parts.
+        code = "sum(len(sub_llm(str(i))) for i in range(40))"
+        reply = await agent.run(code)
+        assert "0 sub-LLM calls, 40 cached" in reply
+
+
+async def test_spaces_that_grow_at_once_leave_each_other_alone(connect: Connect) -> None:
+    async with connect(limits=Limits(memory_mb=200, running=4)) as agent:
+        names = ("a", "b", "c")
+        for name in names:
+            await agent.call("spaces", action="open", space=name)
+            await agent.run("kept = 41", space=name)
+        code = "a = []\nwhile True: a.append(bytes(10 ** 6))"
+        for text in await asyncio.gather(
+            *(agent.fails("exec_code", code=code, space=name, timeout_s=30) for name in names)
+        ):
+            assert "MemoryError" in text
+        for name in names:
+            assert "=> 42" in await agent.run("a = None; kept + 1", space=name)
 
 
 async def test_a_memory_error_can_be_caught_again_and_again(arena: Arena) -> None:

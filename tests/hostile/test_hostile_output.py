@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rlm_mcp.errors import SubLLMError
+from rlm_mcp.lm import Request, ScriptedModel
+
+from ..conftest import Connect
 from .conftest import Arena
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +52,34 @@ async def test_nothing_invisible_or_directing_reaches_the_reply(arena: Arena) ->
     for text in replies:
         for mark in filter(lambda mark: not mark.isprintable(), bad):
             assert mark not in text, (hex(ord(mark)), text)
+
+
+async def test_what_models_and_providers_say_directs_nobody(connect: Connect) -> None:
+    bad = "\x1b[31m\x1b]0;title\x07\x00\u202e\u2066\u200b"
+
+    def say(request: Request) -> str | SubLLMError:
+        if "fail" in request.prompt.text:
+            return SubLLMError(f"no{bad}\nLOST: all", kind="refused", provider=bad, model=bad)
+        return f"yes{bad}"
+
+    async with connect(ScriptedModel(say)) as agent:
+        await agent.run("items = ['a', 'fail']")
+        replies = [
+            await agent.call("exec_code", code="print(sub_llm('a')); sub_llm('b')"),
+            await agent.call("exec_code", code="sub_llm('fail')"),
+            await agent.call("exec_code", code="r = sub_llm_map(items, on_error='return'); r"),
+            await agent.call("sub_llm", prompt="a", into="r"),
+            await agent.call("sub_llm", prompt="{{item}}", over="items", into="r"),
+            await agent.call("sub_rlm", question="fail"),
+            await agent.call("spaces", action="info"),
+        ]
+    async with connect(sub_model="agent") as agent:
+        replies.append(await agent.call("exec_code", code=f"sub_llm({bad!a} + 'what?')"))
+        replies.append(await agent.call("exec_code", code="1"))
+        replies.append(await agent.call("answer_sub_llm", answers={f"q9{bad}": "x"}))
+    for reply in replies:
+        for mark in bad:
+            assert mark.isprintable() or mark not in reply.text, (hex(ord(mark)), reply.text)
 
 
 async def test_marks_of_the_server_are_only_text_in_the_output(arena: Arena) -> None:

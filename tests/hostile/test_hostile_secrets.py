@@ -116,13 +116,21 @@ async def test_no_file_of_the_machine_can_be_named(agent: Agent, tmp_path: Path)
 
 
 async def test_forks_draw_numbers_of_their_own(agent: Agent) -> None:
-    code = "import random, uuid, secrets; print(random.random(), uuid.uuid4(), secrets.token_hex())"
+    code = (
+        "import random, uuid, secrets, numpy as np\n"
+        "print(random.random(), uuid.uuid4(), secrets.token_hex(), np.random.rand())"
+    )
     await agent.run("import random; random.seed(1)")
     seen = []
     for name in ("one", "two"):
         await agent.call("spaces", action="fork", name=name)
         seen += (await agent.run(code, space=name)).split("\n")[0].split()
-    assert len(set(seen)) == len(seen) == 6
+    assert len(set(seen)) == len(seen) == 8
+    await agent.run("import numpy as np; np.random.seed(1); random.seed(1)")
+    drawn = await agent.run(
+        "len(set(pmap(lambda n: (random.random(), np.random.rand()), range(4))))"
+    )
+    assert "=> 4" in drawn
 
 
 async def test_clocks_are_not_moved_by_the_guest(agent: Agent) -> None:

@@ -19,6 +19,14 @@ CASES = {
     "ast": f"import ast; ast.parse('[' * {N} + ']' * {N})",
     "compile sum": f"compile('+'.join(['1'] * {N}), '', 'eval')",
     "json": f"import json; json.loads('[' * {N} + ']' * {N})",
+    "comparison": f"a = []; b = []\nfor _ in range({N}): a = [a]; b = [b]\na == b",
+    "pickle": f"import pickle\na = []\nfor _ in range({N}): a = [a]\npickle.dumps(a)",
+    "re": f"import re; re.compile('(' * {N} + ')' * {N})",
+    "hash": f"t = ()\nfor _ in range({N}): t = (t,)\nhash(t)",
+    "isinstance": f"t = int\nfor _ in range({N}): t = (t,)\nisinstance('a', t)",
+    "type of an answer": "t = int\nfor _ in range(5000): t = list[t]\nsub_llm('x', schema=t)",
+    "schema": f"t = {{}}\nfor _ in range({N}): t = {{'items': t}}\nsub_llm('x', schema=t)",
+    "context": f"t = []\nfor _ in range({N}): t = [t]\nsub_llm('x', context=t)",
     "deepcopy": f"import copy\na = []\nfor _ in range({N}): a = [a]\ncopy.deepcopy(a)",
     "lxml": f"from lxml import etree; etree.fromstring('<a>' * {N} + '</a>' * {N})",
     "host call": "import _host\ndef f(): _host.call(b'C{}'); f()\nf()",
@@ -55,3 +63,7 @@ async def test_long_chains_and_groups_of_exceptions_are_cut(arena: Arena) -> Non
     assert "more exceptions" in await arena.attack(wide)
     text = await arena.attack("raise ValueError('x' * 50_000_000)")
     assert "ValueError" in text
+    deep = f"import pickle\na = []\nfor _ in range({N}): a = [a]\npickle.dumps(a)"
+    text = await arena.attack(deep, timeout_s=20)
+    assert "more notes" in text or "LOST" in text
+    assert len(text) < 3_000

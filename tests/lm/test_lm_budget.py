@@ -125,6 +125,37 @@ async def test_what_a_cancelled_call_reserved_is_released() -> None:
     assert (await Budgeted(source, account).ask(*questions(1, max_tokens=60))).text == "yes"
 
 
+async def test_a_call_that_is_given_up_counts_as_all_that_it_may_be_charged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else code that gives each call up at once would spend without end."""
+    with LocalOpenAIServer(delay_s=600) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "any")
+        model = LiteLLMModel(PRICED)
+        await model.load()
+        account = Account("this run", Budget(usd=0.001))
+        source = Budgeted(model, account)
+        (question,) = questions(1, max_tokens=1000)
+        async with anyio.create_task_group() as group:
+            group.start_soon(source.ask, question)
+            await anyio.to_thread.run_sync(server.wait_until, lambda s: s.in_flight == 1, 30)
+            group.cancel_scope.cancel()
+        spent = await account.spent()
+        assert (spent.calls, spent.failed, spent.output_tokens) == (1, 1, 1000)
+        assert spent.usd == pytest.approx(1000 * 0.6e-6 * 4 / 3, rel=0.1)
+        with pytest.raises(SubLLMError, match="has spent") as caught:
+            await source.ask(question)
+        assert caught.value.kind == "budget"
+        # Where nothing but calls is bounded, nothing is known of it but that it was made.
+        other = Account("this run", Budget(calls=5))
+        with anyio.move_on_after(0.2):
+            await Budgeted(model, other).ask(question)
+        spent = await other.spent()
+        assert (spent.calls, spent.tokens, spent.usd, spent.unpriced) == (1, 0, 0.0, 1)
+        await model.aclose()
+
+
 async def test_every_account_of_the_chain_must_agree_and_pays() -> None:
     tree = Account("the tree", Budget(calls=3))
     space = Account("space main", Budget(calls=10), tree)
@@ -259,7 +290,7 @@ async def test_the_seconds_of_a_call_that_ended_are_gone_for_those_under_way(
     assert (await account.spent()).seconds == pytest.approx(1000, abs=0.1)
 
 
-@pytest.mark.parametrize(("counted", "kept"), [(-1000, 0), (10**30, 1 << 40)])
+@pytest.mark.parametrize(("counted", "kept"), [(-1000, 1), (10**30, 1 << 40)])
 async def test_what_a_provider_counts_can_neither_give_back_nor_break_a_budget(
     server: LocalOpenAIServer,
     model: LiteLLMModel,

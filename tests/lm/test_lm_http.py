@@ -84,7 +84,18 @@ async def test_a_wait_longer_than_the_timeout_ends_the_call_at_once(
 
 
 @pytest.mark.parametrize(
-    "failure", [Failure(500), Failure(503), Failure(drop=True), Failure(malformed=True)], ids=str
+    "failure",
+    [
+        Failure(500),
+        Failure(503),
+        Failure(drop=True),
+        Failure(broken=True),
+        Failure(malformed=True),
+        Failure(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+        Failure(429, retry_after="Wed, 21 Oct 2015 07:28:00 +99999999999999999999"),
+        Failure(503, retry_after="soon"),
+    ],
+    ids=str,
 )
 async def test_a_passing_failure_is_tried_again(
     server: LocalOpenAIServer, model: LiteLLMModel, failure: Failure
@@ -205,6 +216,22 @@ async def test_an_answer_that_fits_the_schema_comes_back_as_data(
     assert json.dumps(NUMBER) in server.requests[0]["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        'As [1] says, the set {a, b} has {"n": 3} and no more.',
+        'For example {"n": 1}:\n```json\n{"n": 2}\n```\nNo, it is\n```\n{"n": 3}\n```\nDone {x}.',
+        '```json\n{"n": 3}',
+        '{"m": 3} {"n": "three"} {"n": 3}',
+    ],
+)
+async def test_the_value_that_fits_is_found_among_words(
+    server: LocalOpenAIServer, model: LiteLLMModel, said: str
+) -> None:
+    server.answer = in_turn(said)
+    assert (await model.ask(Request(Prompt("count"), schema=NUMBER))).data == {"n": 3}
+
+
 async def test_an_answer_that_does_not_fit_is_asked_for_again_with_the_error(
     server: LocalOpenAIServer, model: LiteLLMModel
 ) -> None:
@@ -223,6 +250,64 @@ async def test_after_two_repeats_the_schema_error_is_raised(
         await model.ask(Request(Prompt("count"), schema=NUMBER))
     assert caught.value.kind == "schema"
     assert len(server.requests) == 3
+
+
+async def test_a_date_that_there_is_not_is_asked_for_again(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.answer = in_turn('"2026-02-30"', '"2026-02-28"')
+    answer = await model.ask(Request(Prompt("when?"), schema={"type": "string", "format": "date"}))
+    assert answer.data == "2026-02-28"
+    assert "at $: '2026-02-30' is not a 'date'" in str(server.requests[-1]["messages"][-1])
+    server.answer = in_turn('"2026-02-28T25:00"', '"2026-02-28T23:00:00Z"', '"no address"')
+    moment = {"type": "string", "format": "date-time"}
+    answer = await model.ask(Request(Prompt("when exactly?"), schema=moment))
+    assert answer.data == "2026-02-28T23:00:00Z"
+    mail = {"type": "string", "format": "email"}  # other formats only describe
+    assert (await model.ask(Request(Prompt("who?"), schema=mail))).data == "no address"
+
+
+async def test_an_answer_that_is_cut_off_is_asked_for_shorter_and_the_error_says_so(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.answer = in_turn('{"n": 3, "why": "' + "x" * 100 + '"}', '{"n": 3}')
+    request = Request(Prompt("count"), schema=NUMBER, max_tokens=10)
+    assert (await model.ask(request)).data == {"n": 3}
+    assert "cut off at the limit of its tokens" in str(server.requests[-1]["messages"][-1])
+    server.answer = lambda messages: '{"n": 3, "why": "' + "x" * 100 + '"}'
+    with pytest.raises(SubLLMError, match=r"cut off at .* Raise max_tokens") as caught:
+        await model.ask(request)
+    assert caught.value.kind == "schema"
+
+
+async def test_tokens_that_a_server_does_not_count_are_estimated(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.counts = False
+    answer = await model.ask(Request(Prompt("x" * 4000), model="openai/gpt-4o-mini"))
+    assert (answer.input_tokens, answer.output_tokens) == (1000, 1000)
+    assert answer.usd == pytest.approx(1000 * 0.15e-6 + 1000 * 0.6e-6)
+
+
+async def test_a_count_that_is_no_number_costs_no_answer_and_shows_no_path(
+    server: LocalOpenAIServer, model: LiteLLMModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._openai_server._tokens", lambda text: float("nan"))
+    try:
+        answer = await model.ask(Request(Prompt("x" * 40)))
+    except SubLLMError as error:  # litellm takes no such reply, and says so with a traceback
+        assert "Traceback" not in str(error)
+        assert os.sep + "site-packages" not in str(error)
+    else:
+        assert (answer.text, answer.input_tokens) == ("x" * 40, 10)
+
+
+async def test_an_error_in_a_reply_of_status_200_is_an_error_with_its_text(
+    server: LocalOpenAIServer, model: LiteLLMModel
+) -> None:
+    server.fail_next(*[Failure(200, message="the upstream said no")] * 4)
+    with pytest.raises(SubLLMError, match="the upstream said no"):
+        await model.ask(Request(Prompt("hello")))
 
 
 async def test_a_model_with_structured_output_gets_the_schema_as_a_parameter(

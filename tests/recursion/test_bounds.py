@@ -55,6 +55,19 @@ async def test_a_variable_can_be_the_best_answer(connect: Connect) -> None:
         assert "=> 41" in await agent.run("r")
 
 
+async def test_code_is_no_answer_where_the_best_one_is_asked_for(connect: Connect) -> None:
+    model = RootModel(code("n = 41"), "```python\nprint(n + 1)\n```")
+    async with connect(model) as agent:
+        text = await agent.fails("sub_rlm", question="x", max_iterations=1)
+        assert text.startswith(
+            "NO ANSWER (the iterations ran out): asked for its best answer so far, the model wrote "
+            "code and no answer\nWhat was reached is in space main.rlm-"
+        )
+        model.say(code("n = 42"), "It is 42:\n```python\nprint(n)\n```")
+        reply = await agent.call("sub_rlm", question="y", max_iterations=1)
+        assert "the best answer so far:\nIt is 42:\n[run in" in reply.text
+
+
 async def test_the_calls_of_the_whole_tree_are_bounded(connect: Connect) -> None:
     model = counting()
     async with connect(model) as agent:

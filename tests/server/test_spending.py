@@ -163,6 +163,8 @@ async def test_a_budget_of_a_run_holds_for_the_calls_of_its_code(connect: Connec
     def root(request: Request) -> str:
         if request.prompt.system is None:
             return "yes"
+        if "No more code can be run" in request.prompt.text:
+            return "at least two"
         return "```python\nSUBMIT([sub_llm(f'{i}?') for i in range(9)])\n```"
 
     model = ScriptedModel(root)
@@ -196,3 +198,17 @@ async def test_a_key_that_a_provider_repeats_reaches_nobody(
         assert key not in text
     for path in settings.home.rglob("*"):
         assert path.is_dir() or key.encode() not in path.read_bytes(), path
+
+
+async def test_data_without_its_secrets_is_still_data(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "123456")
+    monkeypatch.setenv("OTHER_TOKEN", 'a"secret\\value')
+    monkeypatch.setenv("OPENAI_API_KEY", "ollama")  # as its documentation says: it wants none
+    said = {"n": 123456, "t": ["123456", 'a"secret\\value', "ollama"]}
+    escaped = json.dumps(said).replace('"123456"', '"\\u00312345\\u0036"')
+    async with connect(ScriptedModel([json.dumps(said), escaped])) as agent:
+        for question in ("a", "b"):
+            reply = await agent.run(f"sub_llm({question!r}, schema={{}})")
+            assert "=> {'n': 123456, 't': ['[secret]', '[secret]', 'ollama']}" in reply

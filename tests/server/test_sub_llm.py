@@ -60,6 +60,129 @@ async def test_over_asks_once_for_each_item(connect: Connect) -> None:
         assert "`over`" in text
 
 
+async def test_over_takes_the_rows_of_a_table_and_parts_of_each_item(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run(
+            "import pandas as pd; df = pd.DataFrame({'id': [1, 2], 'text': ['a', 'b']})\n"
+            "rows = [{'t': ['x', 'y']}, {'t': []}]"
+        )
+        await ask(agent, '{{item["text"]}}: {{item}}', over="df")
+        sent = [request.prompt.text.partition(": ") for request in model.requests]
+        assert [first for first, _, _ in sent] == ["a", "b"]
+        assert json.loads(sent[1][2]) == {"id": 2, "text": "b"}
+        text = await agent.fails("sub_llm", prompt='{{item["t"][1]}}', into="z", over="rows")
+        assert '{{item["t"][1]}} at rows, item 1: ' in text
+        assert "out of range" in text
+        assert len(model.requests) == 2
+
+
+async def test_values_reach_the_model_whole(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run(
+            "import pandas as pd, numpy as np, datetime, dataclasses\n"
+            "df = pd.DataFrame({'n': range(500), 't': ['x' * 200] * 500})\n"
+            "many = np.arange(5000)\n"
+            "@dataclasses.dataclass\nclass Row:\n    name: str\n    day: datetime.date\n"
+            "rows = [Row('a', datetime.date(2026, 3, 1))]; o = object()"
+        )
+        await agent.run(
+            "for value in (df, many, rows, {'t': df[:1]}, o): sub_llm('q', context=value)"
+        )
+        table, numbers, rows, nested, other = (
+            request.prompt.text.split("<context>\n")[1].removesuffix("\n</context>")
+            for request in model.requests
+        )
+        assert table.splitlines()[:2] == ["n,t", "0," + "x" * 200]
+        assert len(table.splitlines()) == 501
+        assert json.loads(numbers) == list(range(5000))
+        assert json.loads(rows) == [{"name": "a", "day": "2026-03-01"}]
+        assert json.loads(nested) == {"t": [{"n": 0, "t": "x" * 200}]}
+        assert other.startswith("<object object")
+
+
+async def test_prompts_and_answers_that_fit_no_single_message_come_in_several(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._guest_calls.MAX_REPLY_CHARS", 25)
+    model = ScriptedModel(lambda request: request.prompt.text[:10])
+    async with connect(model) as agent:
+        code = (
+            "import rlm_guest._llm as l; l.MAX_SENT = 5000\n"
+            "ps = [f'{i:010}' + 'x' * 500 for i in range(40)]\n"
+            "r = sub_llm_map(ps, fresh=True)\n"
+            "[a == p[:10] for a, p in zip(r, ps, strict=True)].count(True), "
+            "sub_llm_map(ps, estimate=True).calls"
+        )
+        reply = await agent.run(code)
+        assert "=> (40, 0)" in reply
+        assert "40 sub-LLM calls" in reply
+        assert len(model.requests) == 40
+        text = await agent.fails("exec_code", code="sub_llm_map(['x'] * 10_001)")
+        assert "10,001 prompts in one call; at most 10,000" in text
+        code = "import rlm_guest._door as d\nd.ask('sub_llm_rest', rest='no such')"
+        assert "not kept here" in await agent.fails("exec_code", code=code)
+
+
+async def test_what_can_be_read_once_only_is_no_context(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        text = await agent.fails("exec_code", code="sub_llm('q', context=(i for i in range(3)))")
+        assert "context is a generator, which can be read once only: pass list(...) of it" in text
+
+
+async def test_a_table_of_prompts_and_an_await_too_many_are_explained(connect: Connect) -> None:
+    model = ScriptedModel(answer)
+    async with connect(model) as agent:
+        await agent.run("import asyncio, pandas as pd; df = pd.DataFrame({'p': ['a', 'b']})")
+        text = await agent.fails("exec_code", code="sub_llm_map(df)")
+        assert "prompts is a DataFrame; pass a column of it" in text
+        assert model.requests == []
+        assert "=> ['<a>', '<b>']" in await agent.run("sub_llm_map(df['p'])")
+        for code in ("await sub_llm('c')", "await asyncio.gather(sub_llm('c'), sub_llm('d'))"):
+            text = await agent.fails("exec_code", code=code)
+            assert "sub_llm(...) gives its answer at once; what is awaited is asub_llm(...)" in text
+
+
+async def test_braces_that_are_no_path_are_explained(connect: Connect) -> None:
+    async with connect(ScriptedModel(answer)) as agent:
+        text = await agent.fails("sub_llm", prompt='Reply {{"n": 1}}', into="z")
+        assert text.startswith("""{{"n": 1}} in the prompt: '"n": 1' is no access path""")
+        assert text.endswith("Braces that are meant as text need a blank between them: { {")
+
+
+async def test_progress_says_how_far_a_map_is_for_as_long_as_it_takes(
+    connect: Connect, server: LocalOpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.server._progress.INTERVAL_SECONDS", 0.02)
+    told: list[str] = []
+
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    async with connect(sub_model="openai/any") as agent:
+        await agent.run("sub_llm('warm up')")
+        server.delay_s = lambda messages: 0.6 if "slow" in str(messages) else 0.0
+        code = "import time\nr = sub_llm_map(['a', 'b', 'slow'])\ntime.sleep(0.3)"
+        await agent.client.call_tool("exec_code", {"code": code}, progress_callback=tell)
+    far = [number for number, text in enumerate(told) if text.startswith("sub-LLM: 2 of 3 done")]
+    assert len(far) > 3
+    assert far == list(range(far[0], far[-1] + 1))
+    assert "2 sub-LLM calls, 2 tokens in, 2 out" in told[far[0]]
+    assert any(text.startswith("an execution") for text in told[far[-1] + 1 :])
+
+
+async def test_answers_that_were_cut_off_are_told(
+    connect: Connect, server: LocalOpenAIServer
+) -> None:
+    async with connect(sub_model="openai/any") as agent:
+        reply = await agent.run("r = sub_llm_map(['x' * 400, 'y'], max_tokens=10); len(r[0])")
+        assert "=> 40" in reply
+        assert "2 sub-LLM calls, 1 answer CUT OFF (raise max_tokens)" in reply
+        assert "1 answer CUT OFF" in await agent.run("sub_llm('x' * 400, max_tokens=10)")
+        assert "CUT OFF" not in await agent.run("sub_llm('z')")
+
+
 async def test_with_a_schema_the_answer_is_data(connect: Connect) -> None:
     async with connect(ScriptedModel(answer)) as agent:
         await agent.run("items = ['a', 'bb']")
@@ -75,7 +198,7 @@ async def test_a_failure_is_an_error_and_never_data(connect: Connect) -> None:
         assert text.startswith("the provider refused")
         text = await agent.fails("sub_llm", prompt="{{item}}", into="z", over="items")
         assert "1 of 3 prompts failed (index 1); the first: the provider refused." in text
-        assert "Nothing was stored" in text
+        assert "Nothing was stored. The other answers are known now" in text
         assert "3 sub-LLM calls (1 failed)" in text
         assert "=> False" in await agent.run("'z' in globals()")
         text = await agent.fails("exec_code", code="before = 1\nsub_llm('bad')")

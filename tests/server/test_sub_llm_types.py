@@ -152,6 +152,20 @@ async def test_a_type_that_json_cannot_say_is_refused_by_the_name_of_its_field(
         assert model.requests == []
 
 
+async def test_what_comes_twice_in_a_set_does_no_harm(connect: Connect) -> None:
+    model = Answering([3, 3])
+    async with connect(model) as agent:
+        assert "=> {3}" in await agent.run("sub_llm('q', schema=set[int])")
+        assert model.requests[0].schema == {"type": "array", "items": {"type": "integer"}}
+
+
+async def test_a_type_that_cannot_be_used_is_told_once(connect: Connect) -> None:
+    async with connect(Answering()) as agent:
+        text = await agent.fails("exec_code", code="class P:\n    a: int\nsub_llm('q', schema=P)")
+        assert text.count("make it a @dataclass") == 1
+        assert "During handling" not in text
+
+
 async def test_a_class_that_is_defined_anew_is_the_one_that_answers_are_made_of(
     connect: Connect,
 ) -> None:
@@ -213,7 +227,7 @@ async def test_images_and_documents_reach_the_model_as_attachments(connect: Conn
         for code, expected in (
             ("sub_llm(['what?', b'abc'])", "begin with b'abc': neither PNG, JPEG"),
             ("sub_llm(['what?', 5])", "part 1 of prompt must be a str, or the bytes"),
-            ("sub_llm([img])", "prompt 0 is empty"),
+            ("sub_llm([img])", "the prompt is empty"),
             ("sub_llm(['what?', img + bytes(31_000_000)])", "over 30,000,000 bytes"),
             ("sub_llm('x', context=img.hex().encode())", "decode it first"),
         ):
