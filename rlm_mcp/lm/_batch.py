@@ -50,7 +50,7 @@ async def ask_all(
         raise ValueError("concurrency must be at least 1")
     results: list[Answer | SubLLMError | None] = [None] * len(requests)
     waiting = iter(range(len(requests)))
-    together = Together(requests)
+    together = Together(requests, in_turn=True)
     unwritten = Unwritten()
     usage = Usage()
     finished = 0

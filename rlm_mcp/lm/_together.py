@@ -51,10 +51,14 @@ class Together:
     Args:
         requests: that are there from the beginning. They must not be replaced on their way, or
             they are looked for one by one.
+        in_turn: whether those that were looked for together set off one after another. A hundred
+            that set off at once are all made ready before the first is sent, and so have their
+            answers at once, and so on.
     """
 
-    def __init__(self, requests: Sequence[Request] = ()) -> None:
+    def __init__(self, requests: Sequence[Request] = (), *, in_turn: bool = False) -> None:
         self._new = list(requests)
+        self._in_turn = in_turn
         self._looks: dict[int, list[tuple[Request, _Look]]] = {}
 
     def add(self, requests: Sequence[Request]) -> None:
@@ -72,7 +76,7 @@ class Together:
         """
         if id(request) not in self._looks and self._new:
             new, self._new = self._new, []
-            looking = _Look(look(new))
+            looking = _Look(look(new), in_turn=self._in_turn)
             for one in new:  # the same may be there several times
                 self._looks.setdefault(id(one), []).append((one, looking))
         found = self._looks.get(id(request))
@@ -87,15 +91,22 @@ class Together:
 class _Look:
     """One look, which does not end with a task that waits for it."""
 
-    def __init__(self, looking: Awaitable[Lookup]) -> None:
+    def __init__(self, looking: Awaitable[Lookup], *, in_turn: bool) -> None:
         self._task = asyncio.ensure_future(looking)
+        self._done = asyncio.Event()
         self._turn = asyncio.Semaphore(0)
-        self._task.add_done_callback(lambda _task: self._turn.release())
+        self._in_turn = in_turn
+        self._task.add_done_callback(self._end)
+
+    def _end(self, _task: asyncio.Future[Lookup]) -> None:
+        self._done.set()
+        self._turn.release()
 
     async def result(self) -> Lookup:
-        # One after another, each in a turn of the event loop: a hundred that go on at once are all
-        # made ready before the first is sent, and so come back at once, again and again.
-        async with self._turn:
+        if not self._in_turn:
+            await self._done.wait()
+            return self._task.result()
+        async with self._turn:  # who waits for it next goes on in the next turn of the event loop
             return self._task.result()
 
 
