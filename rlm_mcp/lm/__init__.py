@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._account import Account, Hold
+from ._account import Account
 from ._agent import AgentModel
 from ._batch import BatchProgress, OnProgress, ask_all, ask_one
 from ._bounded import IN_FLIGHT
@@ -67,7 +67,6 @@ __all__ = [
     "CommandAgent",
     "Embedder",
     "Failure",
-    "Hold",
     "InFlight",
     "LiteLLMModel",
     "LocalOpenAIServer",

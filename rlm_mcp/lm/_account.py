@@ -22,41 +22,12 @@ from ..errors import SubLLMError
 from ..store import Spending
 from ._budget import KINDS, NO_BUDGET, Budget
 from ._call_seconds import CallSeconds
+from ._held import Held
 from ._types import Request, Usage
 
 _ROUNDING = 1e-9
 _COUNTS = ("calls", "tokens", "input_tokens", "output_tokens")
 _UNTIMED = contextlib.nullcontext()
-
-
-@dataclass(slots=True)
-class _Held:
-    """What is reserved, or is to be."""
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float | None = 0.0
-
-    @classmethod
-    def of(cls, need: Usage) -> _Held:
-        return cls(1, need.input_tokens, need.output_tokens, need.usd)
-
-    @property
-    def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
-
-    def as_spent(self, sign: int = 1) -> Spending:
-        usd = sign * (self.usd or 0.0)
-        return Spending(
-            sign * self.calls, 0, 0, sign * self.input_tokens, sign * self.output_tokens, usd
-        )
-
-    def add(self, other: _Held, sign: int = 1) -> None:
-        self.calls += sign * other.calls
-        self.input_tokens += sign * other.input_tokens
-        self.output_tokens += sign * other.output_tokens
-        self.usd = (self.usd or 0.0) + sign * (other.usd or 0.0)
 
 
 @dataclass(eq=False)
@@ -89,7 +60,7 @@ class Account:
 
     def __post_init__(self) -> None:
         self._spent = Spending()
-        self._held = _Held()
+        self._held = Held()
         self._began = time.monotonic()
         self._settled: asyncio.Event | None = None
         self._chain: tuple[Account, ...] = (self, *(self.parent.chain() if self.parent else ()))
@@ -133,7 +104,7 @@ class Account:
         self._ended = True
         if self._taking is not None:
             await self._taking.end()
-        if self.on_spent is not None and self._held != _Held():
+        if self.on_spent is not None and self._held != Held():
             self.on_spent(self._held.as_spent())
 
     async def spent(self) -> Spending:
@@ -166,10 +137,10 @@ class Account:
     async def count_known(self) -> None:
         """Count an answer that was known, here and above."""
         await self._ready()
-        self._add(Spending(cached=1))
+        self.add(Spending(cached=1))
 
-    def _add(self, spending: Spending) -> None:
-        # Only after `_ready`: what was added before it would be loaded again, and count twice.
+    def add(self, spending: Spending) -> None:
+        """Count what was used, here and above; what was used before must have been read."""
         for account in self.chain():
             account._spent += spending
             if account.on_spent is not None:
@@ -220,29 +191,24 @@ class Account:
                 left[kind] = max(min(rest, left.get(kind, rest)), 0)
         return Budget.made(left)
 
-    async def hold(self, request: Request, need: Usage) -> Hold:
-        """Reserve what a request may use at most.
+    def fits(self, need: Usage) -> bool:
+        """Whether a request would fit if no other call were in flight."""
+        held = Held.of(need)
+        return all(account._over(held, others=False) is None for account in self.chain())
+
+    async def reserve(self, held: Held, request: Request) -> None:
+        """Reserve what a try of a request may use at most, here and above.
 
         Waits while only what other calls have reserved stands in the way.
 
         Args:
+            held: how much that is.
             request: what is asked; its time limit bounds the wait.
-            need: one call's tokens and dollars; `usd` is None for an unknown price.
 
         Raises:
             SubLLMError: of kind `budget`, which names the budget and what raises it.
         """
         await self._ready()
-        held = _Held.of(need)
-        await self._reserve(held, request)
-        return Hold(self, held, request)
-
-    def fits(self, need: Usage) -> bool:
-        """Whether a request would fit if no other call were in flight."""
-        held = _Held.of(need)
-        return all(account._over(held, others=False) is None for account in self.chain())
-
-    async def _reserve(self, held: _Held, request: Request) -> None:
         lacking = self._lacking(held, request)
         if lacking is not None:
             with anyio.move_on_after(request.timeout_s):
@@ -258,7 +224,7 @@ class Account:
         for account in self.chain():
             account._held.add(held)
 
-    def _lacking(self, held: _Held, request: Request) -> Account | None:
+    def _lacking(self, held: Held, request: Request) -> Account | None:
         """The first account without room for now; raise where there will be none."""
         waiting = None
         for account in self.chain():
@@ -270,7 +236,7 @@ class Account:
                 waiting = account
         return waiting
 
-    def _over(self, need: _Held, *, others: bool) -> str | None:
+    def _over(self, need: Held, *, others: bool) -> str | None:
         """The kind of budget that a call would go over, with what others reserved or without."""
         if not self._kinds:
             return None
@@ -290,7 +256,7 @@ class Account:
             return "seconds" if self._taking.left <= 0 else None
         return "seconds" if self._until_deadline() <= 0 else None
 
-    def _refusal(self, kind: str, need: _Held, request: Request) -> SubLLMError:
+    def _refusal(self, kind: str, need: Held, request: Request) -> SubLLMError:
         setting = self.raised_by.get(kind, f"the budget of {kind}")
         step = f"Raise {setting}, or {self.otherwise}."
         if kind == "usd" and need.usd is None:
@@ -341,9 +307,10 @@ class Account:
                 account._taking.left if account._taking else account._until_deadline()
             ),
         )
-        return first._refusal("seconds", _Held(), request)
+        return first._refusal("seconds", Held(), request)
 
-    def _release(self, held: _Held) -> None:
+    def release(self, held: Held) -> None:
+        """Let others have what was reserved."""
         for account in self.chain():
             account._held.add(held, -1)
             if account._ended and account.on_spent is not None:
@@ -356,90 +323,6 @@ class Account:
         if self._settled is None:
             self._settled = asyncio.Event()
         await self._settled.wait()
-
-
-class Hold:
-    """What is reserved for one request, from its first try to its end; a `Meter`."""
-
-    def __init__(self, account: Account, held: _Held, request: Request) -> None:
-        self._account = account
-        self._each = held
-        self._reserved = True
-        self._tries = 0
-        self._open = False
-        self._said = 0
-        self._request = request
-        self._began = time.monotonic()
-
-    @property
-    def tries(self) -> int:
-        """How often it was sent."""
-        return self._tries
-
-    async def begin(self) -> None:
-        """Reserve for another try what was reserved for the first, and what was said since."""
-        if not self._reserved:
-            self._each = self._grown()
-            await self._account._reserve(self._each, self._request)
-            self._reserved = True
-        self._tries += 1
-        self._open = True
-
-    def end(self, usage: Usage | None) -> None:
-        """Settle a try; one that was given up counts as all that it may be charged for."""
-        self._open = False
-        usage = usage or self._most()
-        self._said = usage.output_tokens
-        self._settle(spending_of(usage))
-
-    def _most(self) -> Usage:
-        each = self._each
-        if not each.tokens:  # no budget asks for more than its being counted
-            return Usage(calls=1, usd=None)
-        return Usage(1, 0, each.input_tokens, each.output_tokens, each.usd)
-
-    def _grown(self) -> _Held:
-        # An answer that did not fit its schema is part of the next prompt.
-        each = self._each
-        if not each.tokens:
-            return _Held(1, 0, 0, each.usd)
-        usd = each.usd * (each.tokens + self._said) / each.tokens if each.usd else each.usd
-        return _Held(1, each.input_tokens + self._said, each.output_tokens, usd)
-
-    def close(self, usage: Usage | None) -> None:
-        """Settle what no try did, and release the rest.
-
-        Args:
-            usage: of the whole request; `None` if it was cancelled.
-        """
-        failed = usage.failed if usage is not None else int(self._tries > 0)
-        if self._open:
-            self.end(None)
-        seconds = time.monotonic() - self._began
-        if self._tries == 0 and usage is not None:
-            self._settle(spending_of(usage, seconds))
-        else:
-            self._settle(Spending(failed=failed, seconds=seconds))
-
-    def _settle(self, spending: Spending) -> None:
-        self._account._add(spending)
-        if self._reserved:
-            self._reserved = False
-            self._account._release(self._each)
-
-
-def spending_of(usage: Usage, seconds: float = 0.0) -> Spending:
-    """Return usage as it is kept: dollars as far as they are known, and the calls that are not."""
-    return Spending(
-        usage.calls,
-        usage.failed,
-        usage.cached,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.usd or 0.0,
-        usage.calls if usage.usd is None else 0,
-        seconds,
-    )
 
 
 def _amount(kind: str, number: float) -> str:

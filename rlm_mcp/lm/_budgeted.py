@@ -8,8 +8,9 @@ from dataclasses import replace
 import anyio
 
 from ..errors import SubLLMError
-from ._account import Account, Hold
+from ._account import Account
 from ._budget import KINDS, NO_BUDGET, Budget
+from ._hold import Hold
 from ._meter import METER
 from ._model import SubModel
 from ._trouble import charged
@@ -61,7 +62,7 @@ class Budgeted:
 
     async def _ask(self, account: Account, request: Request, holds: list[Hold]) -> Answer | None:
         request, need = await self._need(account, request)
-        hold = await account.hold(request, need)
+        hold = await Hold.open(account, request, need)
         holds.append(hold)
         outer = METER.set(hold)
         usage: Usage | None = None

@@ -27,6 +27,7 @@ from ._output import Output
 OUT_QUOTA = 16 << 20
 """Characters that all of `Out` may hold; the oldest entries go first."""
 VALUE_CHARS = 2500
+FULL = "what changed cannot be shown: the memory is full; delete variables"
 STILL_RUNNING = (
     " still running at the end, now cancelled: await what you start, as with asyncio.gather"
 )
@@ -46,13 +47,20 @@ MIN_RECURSION = 500
 _stdio = (sys.stdout, sys.stderr, sys.stdin)
 
 
-_spare = [bytearray(1 << 20)]
-"""Memory to give up when there is no more, so that an execution can still be reported."""
+_SPARE_BYTES = 1 << 20
+SPARE: list[bytearray] = []
+"""Memory to give up after a `MemoryError`, so that an execution can still be reported.
+
+It is cleared where the error is caught, before any function is called: the frame of a call may
+need memory itself.
+"""
 
 
-def give_up_spare() -> None:
-    """Make room after a `MemoryError`."""
-    _spare.clear()
+def keep_spare() -> None:
+    """Set memory aside, unless it is the last that there is."""
+    with contextlib.suppress(MemoryError):
+        bytearray(8 * _SPARE_BYTES)
+        SPARE.append(bytearray(_SPARE_BYTES))
 
 
 class Stop(KeyboardInterrupt):
@@ -73,7 +81,7 @@ def check(*, full: bool) -> None:
         try:
             bytearray(512 << 10)
         except MemoryError:
-            give_up_spare()
+            SPARE.clear()
             bytearray(256 << 10)
     name = "<execution 0>"
     _trace.remember_source(name, "x = [1]")
@@ -141,10 +149,8 @@ def execute(
     """
     filename = f"<execution {number}>"
     _trace.remember_source(filename, code)
-    if not _spare:
-        with contextlib.suppress(MemoryError):
-            bytearray(8 << 20)  # only where it is not the last that there is
-            _spare.append(bytearray(1 << 20))
+    if not SPARE:
+        keep_spare()
     output = Output()
     value: str | None = None
     error: str | None = None
@@ -176,7 +182,11 @@ def execute(
         notes += put_back(namespace, helpers)
         if running and not isinstance(caught, Stop):
             notes.append(_fit.plural(running, "task") + STILL_RUNNING)
-        changes = _variables.changes(before, namespace)
+        try:
+            changes = _variables.changes(before, namespace)
+        except MemoryError:
+            SPARE.clear()
+            notes.append(FULL)
         if value is not None:
             _tell_once(changes, namespace, result)
         _door.raw(_door.DISARM)
@@ -245,6 +255,8 @@ def _run(parts: list[CodeType], namespace: dict[str, Any], caught: list[BaseExce
     try:
         if _top_level.awaits(parts):
             result, failure = _top_level.run(parts, namespace)
+            if isinstance(failure, MemoryError):
+                SPARE.clear()
             if failure is not None:
                 caught.append(failure)
             del failure
@@ -253,9 +265,9 @@ def _run(parts: list[CodeType], namespace: dict[str, Any], caught: list[BaseExce
                 result = _eval(code, namespace)
     except BaseException as error:
         result = None
+        if isinstance(error, MemoryError):
+            SPARE.clear()
         caught[:] = [error]
-    if caught and isinstance(caught[0], MemoryError):
-        give_up_spare()
     if caught and _rlm.ended_by_submit(caught[0]):
         caught.clear()
     return result

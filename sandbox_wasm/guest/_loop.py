@@ -315,8 +315,8 @@ def _carry_out(request: dict[str, Any]) -> None:
             _reseed()
         answer = _OPERATIONS[request["op"]](request)
     except MemoryError as error:
+        _execute.SPARE.clear()
         error.__traceback__ = None
-        _execute.give_up_spare()
         answer = {"refused": "out of memory: the value does not fit; load a smaller part"}
     except _execute.Stop:
         raise
@@ -382,7 +382,9 @@ def install(*, first: bool) -> dict[str, Any]:
     NAMESPACE.setdefault("Out", {})
     gc.collect()
     if first:
+        _execute.SPARE.clear()
         for addresses in _base.long_lived():
             _door.raw(_door.IMMORTAL + addresses)
+        _execute.keep_spare()  # now, since what is immortal cannot be given up
     gc.freeze()
     return {"exception": id(_execute.Stop), "immortal": id(None)}

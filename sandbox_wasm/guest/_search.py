@@ -63,6 +63,8 @@ def search(
         EmbeddingError: meaning was asked for, and there is no model, or it failed.
         ValueError: an argument cannot be used.
     """
+    if type(query) is not str and type(target) is str:
+        raise ValueError("search(query, target): the query comes first, then where to search")
     if type(query) is not str or not query.strip():
         raise ValueError("search(query, target): the query must be words, not empty")
     if type(k) is not int or k < 1 or type(size) is not int or not 100 <= size <= 100_000:

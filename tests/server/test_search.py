@@ -165,6 +165,8 @@ async def test_an_embedding_function_ranks_by_meaning(agent: Agent) -> None:
 async def test_odd_targets_and_queries_are_answered_in_words(agent: Agent) -> None:
     assert "wants a str, a list" in await agent.fails("exec_code", code="search('walrus', 5)")
     assert "must be words" in await agent.fails("exec_code", code="search(' ', ['a'])")
+    text = await agent.fails("exec_code", code="search({'a.md': 'walrus'}, 'walrus')")
+    assert "the query comes first" in text
     assert "use grep" in await agent.fails("exec_code", code="search('+ =', ['a'])")
     assert "k must be above 0" in await agent.fails("exec_code", code="search('x', ['a'], k=0)")
     for target in (
