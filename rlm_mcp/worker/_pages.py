@@ -80,7 +80,11 @@ class DirtyPages:
         touched, and a memory is mostly that."""
         at, end = memory.address, memory.address + memory.size
         while at < end:
-            found, at = self._scan(at, end)
+            found, reached = self._scan(at, end)
+            if reached <= at:  # no kernel should; then the rest is compared
+                yield (at - memory.address) // PAGE, (end - at) // PAGE
+                return
+            at = reached
             for index in range(0, 3 * found, 3):
                 start, stop, _ = self._regions[index : index + 3]
                 yield (start - memory.address) // PAGE, (stop - start) // PAGE

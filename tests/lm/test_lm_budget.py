@@ -271,7 +271,7 @@ async def test_the_seconds_of_a_call_that_ended_are_gone_for_those_under_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock = Clock()
-    for module in ("_account", "_call_seconds"):
+    for module in ("_account", "_call_seconds", "_hold"):
         monkeypatch.setattr(f"rlm_mcp.lm.{module}.time", clock)
     first, second = Held(), Held()
     account = Account("space main", Budget(seconds=1000), adds_up=True)

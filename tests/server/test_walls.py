@@ -89,7 +89,7 @@ async def test_memory_has_a_limit_and_the_space_goes_on(connect: Connect) -> Non
             "'x' * (1 << 31)",
             "10 ** 10 ** 9 % 7",
         ):
-            text = await agent.fails("exec_code", code=code)
+            text = await agent.fails("exec_code", code=code, timeout_s=10)
             words = ("MemoryError", "OverflowError", "too big", "STOPPED", "LOST")
             assert any(word in text for word in words), (code, text)
             await agent.call("exec_code", code="rows = s = b = None")
