@@ -151,7 +151,8 @@ class InFlight:
             if message.new:
                 await self._begin(owner, message.new)
             await owner.wait(message.timeout)
-            await self._unwritten.wait()
+            if not owner.tasks:  # the last answers wait until all are on the disk
+                await self._unwritten.wait()
             return {"done": owner.take()}
         finally:
             self._forget_if_empty(owner)
