@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,9 @@ def anyio_backend() -> str:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Prepare the sandbox before there are processes of tests (`-n`), which cannot show it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background so, and commands that are tested inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     distributed = session.config.getoption("numprocesses", default=None)
     if distributed and not hasattr(session.config, "workerinput"):
         prepare_sandbox(load_settings({}).cache)

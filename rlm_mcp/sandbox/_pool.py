@@ -68,7 +68,7 @@ class WorkerPool:
                 self._starting.pop(0) if self._starting else asyncio.create_task(self._start())
             )
             self._refill_soon()
-            worker = await _owned(started)
+            worker = await self._owned(started)
             if worker.alive:
                 return worker
             await worker.kill()
@@ -87,14 +87,16 @@ class WorkerPool:
             if not task.cancelled() and task.exception() is None:
                 await task.result().kill()
 
-
-async def _owned(started: asyncio.Task[WorkerProcess]) -> WorkerProcess:
-    """Wait for a worker; if the wait is cancelled, the worker is ended and not forgotten."""
-    try:
-        return await asyncio.shield(started)
-    except asyncio.CancelledError:
-        started.add_done_callback(_end_unused)
-        raise
+    async def _owned(self, started: asyncio.Task[WorkerProcess]) -> WorkerProcess:
+        """Wait for a worker; if the wait is cancelled, the next one gets it, or `close` ends it."""
+        try:
+            return await asyncio.shield(started)
+        except asyncio.CancelledError:
+            if self._closed:
+                started.add_done_callback(_end_unused)
+            elif not started.cancelled():
+                self._starting.insert(0, started)
+            raise
 
 
 _ending: set[asyncio.Task[None]] = set()

@@ -120,10 +120,10 @@ class Preparation:
         """End what was begun; may be called twice."""
         if self._task is None:
             return
-        if not self._task.done():
-            self._task.cancel()
-        with contextlib.suppress(SandboxError, asyncio.CancelledError):
-            _, pool = await self._task
+        self._task.cancel()  # without effect if it is done
+        await asyncio.wait([self._task])
+        if self.ready:
+            _, pool = self._task.result()
             await pool.close()
 
 

@@ -63,6 +63,7 @@ class WorkerProcess:
         self._reader: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Future[tuple[bytes, Handed | None]]] = set()
         self._answering: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self.answer_call: AnswerCall | None = None
         """Answers what guest code asks of the server during a turn."""
         self.walls: tuple[str, ...] = ()
@@ -219,10 +220,15 @@ class WorkerProcess:
         self._fail()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        if self._reader is not None and self._reader is not asyncio.current_task():
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        # A caller that is cancelled leaves no process behind that nobody waited for.
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        if self._reader is not None:
             self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
+            await asyncio.wait([self._reader])
         # What waits to write wakes up with an error; only then is the descriptor free.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)

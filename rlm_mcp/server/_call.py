@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import RlmError
+from ..errors import RlmError, SubLLMError
 from ..lm import (
     AGENT,
     NO_BUDGET,
@@ -83,9 +83,14 @@ class Call:
         """The name of a space as calls have to give it: `None` for the default one's."""
         return None if handle == self.app.settings.space else handle
 
-    def model(self, space: Space) -> SubModel:
+    async def model(self, space: Space) -> SubModel:
         """What answers the sub-LLM calls that this call makes in a space."""
-        return self.recording.model(self.app.calls.model(self.account(space)))
+        account = self.account(space)
+        # Read by the first of many calls while the others come in, it would let some of them pass
+        # the others by, and questions to the calling agent are numbered as they come.
+        with contextlib.suppress(SubLLMError):  # each call says what is the matter, of its own
+            await account.spent()
+        return self.recording.model(self.app.calls.model(account))
 
     def account(self, space: Space) -> Account:
         """What pays for the sub-LLM calls that this call makes in a space."""

@@ -68,7 +68,7 @@ async def _embed(
     def spent(usage: Usage) -> None:
         call.usages[number] += usage
 
-    model = call.model(space)
+    model = await call.model(space)
     found = await embedder.embed(space.handle, wanted.texts, wanted.dimensions, model, spent)
     output = await asyncio.to_thread(scratch_file, found.data)
     return WithFile({"dimensions": found.dimensions}, Handed(output, wanted.slot))

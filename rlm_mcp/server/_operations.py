@@ -50,7 +50,7 @@ async def sub_llm(call: Call, space: Space, fields: dict[str, Any]) -> dict[str,
     limits = CallLimits(timeout_s=seconds, unbounded=call.unbounded)
     with call.progress.within():
         await tell(BatchProgress(0, 0, count, Usage()))
-        return await answer_guest(fields, call.model(space), tell, limits, call.rest)
+        return await answer_guest(fields, await call.model(space), tell, limits, call.rest)
 
 
 async def sub_llm_rest(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
         limits = CallLimits(timeout_s=call.app.settings.call_seconds)
         if None in call.unbounded:
             limits = replace(limits, max_in_flight=limits.max_requests)
-        calls = call.in_flight[space.handle] = InFlight(call.model(space), tell, limits)
+        calls = call.in_flight[space.handle] = InFlight(await call.model(space), tell, limits)
     with call.progress.within():
         if calls.progress.total:
             _say(call, calls.progress)
@@ -78,7 +78,7 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
 
 async def sub_llm_estimate(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
     """Say what sub-LLM calls would use; nothing is asked."""
-    return await estimate_guest(fields, call.model(space))
+    return await estimate_guest(fields, await call.model(space))
 
 
 async def symbols(call: Call, _space: Space, fields: dict[str, Any]) -> dict[str, Any]:

@@ -50,8 +50,7 @@ class Progress:
             yield
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])  # which lets a cancellation of this call through
 
     async def _tell(self, doing: Callable[[], str | None]) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -80,6 +79,5 @@ async def arena(connect: Connect) -> AsyncIterator[Arena]:
         if watching.done():
             watching.result()
         watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.wait([watching])
         assert "=> [1, 2, 3]" in await agent.run("mine", space="neighbour")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
 from rlm_mcp.lm import Answer, Request, ScriptedModel
 
-from ..conftest import LATE, Agent, Connect
+from ..conftest import LATE, PATIENCE, Agent, Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -189,3 +191,17 @@ async def test_replies_have_no_more_characters_than_was_asked_for(agent: Agent) 
             # A short limit still leaves room for what must be said.
             assert len(reply.text) <= max(limit, 1200), (limit, code)
             assert len(reply.text) <= 20_000
+
+
+async def test_a_call_can_be_cancelled_at_every_moment(agent: Agent) -> None:
+    async def use() -> None:
+        while True:  # refused within some turns of the event loop
+            await agent.fails("peek", target="x", space="nowhere")
+
+    for turns in range(200):
+        using = asyncio.create_task(use())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        using.cancel()
+        await asyncio.wait([using], timeout=PATIENCE)
+        assert using.cancelled(), f"after {turns} turns it went on"
