@@ -19,6 +19,8 @@ from . import (
     _figures,
     _find,
     _llm,
+    _llm_template,
+    _llm_terms,
     _load,
     _meaning,
     _outline,
@@ -37,6 +39,7 @@ from . import (
     _view,
 )
 from ._bulk import Input, write_output
+from ._llm_error import SubLLMError
 from ._places import Contents
 
 NAMESPACE: dict[str, Any] = sys.modules["__main__"].__dict__
@@ -66,7 +69,7 @@ HELPERS: dict[str, Any] = {
     "asub_llm": _llm.asub_llm,
     "llm_query": _llm.llm_query,
     "llm_query_batched": _llm.llm_query_batched,
-    "SubLLMError": _llm.SubLLMError,
+    "SubLLMError": SubLLMError,
     "grep": _find.grep,
     "lines": _find.lines,
     "chunks": _chunks.chunks,
@@ -90,7 +93,7 @@ HELPERS: dict[str, Any] = {
 
 
 def _exec(request: dict[str, Any]) -> dict[str, Any]:
-    _llm.forget_types()
+    _llm_terms.forget_types()
     return _execute.execute(
         NAMESPACE, HELPERS, request["code"], request["number"], request["keep_chars"]
     )
@@ -196,12 +199,12 @@ def _template(request: dict[str, Any]) -> dict[str, Any]:
     if request["into"] in HELPERS:
         return {"refused": f"`{request['into']}` is the name of a helper; choose another name"}
     try:
-        NAMESPACE[request["into"]] = value = _llm.run_template(
+        NAMESPACE[request["into"]] = value = _llm_template.run_template(
             lambda target: _peek.resolve(target, NAMESPACE),
             request,
             has_item="item" in NAMESPACE,
         )
-    except (_peek.PeekError, _llm.SubLLMError) as error:
+    except (_peek.PeekError, SubLLMError) as error:
         return {"refused": str(error)}
     return {"preview": _preview.preview(value)}
 

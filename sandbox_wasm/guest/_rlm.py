@@ -18,10 +18,11 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NoReturn
 
-from . import _copy, _door, _llm, _parallel, _preview, _variables
+from . import _copy, _door, _parallel, _preview, _variables
 from ._answer_make import Make, UnfitError
 from ._answer_type import answer_type
 from ._bulk import Input
+from ._llm_error import Spent, SubLLMError
 
 MAX_BYTES = 30 << 20
 """Of what is passed to a run, and of its answer: each travels in one message."""
@@ -86,9 +87,9 @@ def sub_rlm(
         try:
             data = _parallel.dumps(made, "a variable for sub_rlm", _parallel.at_start())
         except _parallel.PmapError as error:
-            raise _llm.SubLLMError(str(error)) from None
+            raise SubLLMError(str(error)) from None
         if len(data) > MAX_BYTES:
-            raise _llm.SubLLMError(
+            raise SubLLMError(
                 f"the variables for sub_rlm have {len(data):,} bytes, at most 30 MB can be passed: "
                 "put them into variables in an earlier execution; the fork sees those as they are"
             )
@@ -107,28 +108,28 @@ def sub_rlm(
             variables=sent,
         )
     except _door.HostError as error:
-        raise _llm.SubLLMError(str(error), model=model or "") from None
+        raise SubLLMError(str(error), model=model or "") from None
     if "error" in answer:
         failure = answer["error"]
-        raise _llm.SubLLMError(
+        raise SubLLMError(
             failure["message"],
             kind=failure["kind"],
             provider=failure["provider"],
             model=failure["model"],
-            spent=_llm.Spent(*failure["spent"]),
+            spent=Spent(*failure["spent"]),
         )
     if answer["note"]:
         print(f"[{answer['note']}]")  # noqa: T201 - the caller should know what the value is
     try:
         value = pickle.loads(base64.b64decode(answer["value"]))  # noqa: S301 - in the sandbox
     except Exception as error:
-        raise _llm.SubLLMError(
+        raise SubLLMError(
             f"the answer cannot be read in this space ({type(error).__name__}: {str(error)[:200]})"
         ) from None
     try:
         return value if make is None else make(value)
     except UnfitError as error:
-        raise _llm.SubLLMError(
+        raise SubLLMError(
             f"the answer fits the schema, but not the type: {error}", kind="schema"
         ) from None
 

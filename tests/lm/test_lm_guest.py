@@ -53,6 +53,11 @@ def llm(door: Door) -> Iterator[Any]:
         del sys.modules[name]
 
 
+@pytest.fixture
+def run_template(llm: Any) -> Any:
+    return importlib.import_module(f"{llm.__package__}._llm_template").run_template
+
+
 def fail_at(*indexes: int) -> Host:
     def answer(fields: dict[str, Any]) -> dict[str, Any]:
         error = {"kind": "rate_limit", "provider": "p", "model": "m", "message": "too fast."}
@@ -156,11 +161,11 @@ def test_a_context_that_is_too_large_is_refused_with_its_size(llm: Any, door: Do
     assert door.asked == []
 
 
-def test_a_template_fills_in_variables_and_items(llm: Any, door: Door) -> None:
+def test_a_template_fills_in_variables_and_items(llm: Any, run_template: Any, door: Door) -> None:
     space = {"rule": "Be brief.", "chunks": ["one {{rule}}", "two"]}
     request = {"prompt": "{{rule}} {{ item }}", "over": "chunks"}
-    answers = llm.run_template(space.__getitem__, request)
+    answers = run_template(space.__getitem__, request)
     assert answers == ["BE BRIEF. ONE {{RULE}}", "BE BRIEF. TWO"]
-    assert llm.run_template(space.__getitem__, {"prompt": "{{rule}}"}) == "BE BRIEF."
+    assert run_template(space.__getitem__, {"prompt": "{{rule}}"}) == "BE BRIEF."
     with pytest.raises(llm.SubLLMError, match="`over` wants a list"):
-        llm.run_template(space.__getitem__, {"prompt": "x", "over": "rule"})
+        run_template(space.__getitem__, {"prompt": "x", "over": "rule"})

@@ -109,7 +109,7 @@ async def test_prompts_and_answers_that_fit_no_single_message_come_in_several(
     model = ScriptedModel(lambda request: request.prompt.text[:10])
     async with connect(model) as agent:
         code = (
-            "import rlm_guest._llm as l; l.MAX_SENT = 5000\n"
+            "import rlm_guest._llm_ask as l; l.MAX_SENT = 5000\n"
             "ps = [f'{i:010}' + 'x' * 500 for i in range(40)]\n"
             "r = sub_llm_map(ps, fresh=True)\n"
             "[a == p[:10] for a, p in zip(r, ps, strict=True)].count(True), "
