@@ -1,25 +1,21 @@
 """Sub-LLM calls as code in the sandbox makes them: 1,000 of 100 ms, 100 at a time.
 
-Real from end to end: an MCP client, the server, the sandbox, HTTP to a server with the OpenAI
-protocol in a process of its own.
+Real from end to end: an MCP client, over stdio the command `rlm-mcp serve`, the sandbox, HTTP to a
+server with the OpenAI protocol in a process of its own.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 from mcp.client.client import Client
 
-from rlm_mcp.server import make_server
-from rlm_mcp.settings import Settings, load_settings
-
 from ._common import Report, median, ms, run, spread, temporary_folder
+from .roundtrip import server
 
 CALLS, AT_ONCE, DELAY_S = 1_000, 100, 0.1
 IDEAL_S = CALLS / AT_ONCE * DELAY_S
@@ -52,17 +48,15 @@ FORMS = {
 
 
 @contextlib.contextmanager
-def model_server() -> Iterator[None]:
-    """A server with the OpenAI protocol, and the environment that names it."""
+def model_server() -> Iterator[str]:
+    """A server with the OpenAI protocol; gives its address."""
     command = [sys.executable, "-c", SERVE]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        os.environ["OPENAI_BASE_URL"] = child.stdout.readline().strip()
-        os.environ["OPENAI_API_KEY"] = "any"
-        yield
+        yield child.stdout.readline().strip()
         child.stdin.close()
         most = int(child.stdout.readline())
         assert most <= AT_ONCE, most
@@ -71,15 +65,10 @@ def model_server() -> Iterator[None]:
 @contextlib.asynccontextmanager
 async def connect() -> AsyncIterator[Client]:
     """A client of a server whose sub-model is a local server."""
-    with temporary_folder() as folder, model_server():
-        settings = Settings(
-            home=folder / "home",
-            cache=load_settings({}).cache,
-            allow=(Path(folder),),
-            space="main",
-            sub_model="openai/bench",
-        )
-        async with Client(make_server(settings)) as client:
+    with temporary_folder() as folder, model_server() as address:
+        environment = {"OPENAI_BASE_URL": address, "OPENAI_API_KEY": "any"}
+        transport = server(str(folder / "home"), "--sub-model", "openai/bench", **environment)
+        async with Client(transport) as client:
             yield client
 
 

@@ -27,6 +27,9 @@ from ._unwritten import UNWRITTEN, Unwritten
 GATHER_S = 0.005
 """After a call has ended, the others that end within this time are told of with it: a message to
 the guest costs about 1 ms (measured)."""
+GATHER_BACKLOG_S = 0.03
+"""The same while more calls wait here than are made at once, so that nothing waits for the guest
+(a guess: a third of the shortest calls there are)."""
 MAX_OWNERS = 64
 """Event loops that wait at once: one, and one in each fork of a `pmap`, of which there are 16."""
 _ENDED = "the execution has ended; no call is made any more"
@@ -61,17 +64,20 @@ class _Owner:
         if (task := self.tasks.get(ticket)) is not None:
             task.cancel()
 
-    async def wait(self, seconds: float | None) -> None:
-        """Wait until a call has ended and was not told of, none is left, or the time is over."""
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait until a call has ended and was not told of, none is left, or the time is over.
+
+        Returns:
+            Whether others may end soon, and can be waited for.
+        """
         try:
             async with asyncio.timeout(seconds):
                 while self.tasks and not self.done:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            return
-        if self.done and self.tasks and seconds != 0:
-            await asyncio.sleep(GATHER_S)
+            return False
+        return bool(self.done and self.tasks) and seconds != 0
 
     def take(self) -> list[dict[str, Any]]:
         """What has ended, as far as it fits into one message."""
@@ -150,7 +156,10 @@ class InFlight:
                 owner.cancel(ticket)
             if message.new:
                 await self._begin(owner, message.new)
-            await owner.wait(message.timeout)
+            if await owner.wait(message.timeout):
+                backlog = len(self._tasks) > self._limits.max_in_flight
+                gather = GATHER_BACKLOG_S if backlog else GATHER_S
+                await asyncio.sleep(min(gather, message.timeout or gather))
             if not owner.tasks:  # the last answers wait until all are on the disk
                 await self._unwritten.wait()
             return {"done": owner.take()}
@@ -174,7 +183,7 @@ class InFlight:
         if self._closed:
             raise BadRequestError(_ENDED)
         self._owners[owner.name] = owner
-        if busy := [ticket for ticket, _ in read if ticket in owner.tasks]:
+        if busy := [ticket for ticket, _ in read if ticket in owner.tasks or ticket in owner.done]:
             raise BadRequestError(f"ticket {busy[0]} is in flight already")
         self._together.add([found for _, found in read if isinstance(found, Request)])
         for ticket, found in read:
@@ -195,7 +204,8 @@ class InFlight:
         self._tasks.discard(task)
         self._bytes -= size
         self._total -= task.cancelled()
-        del owner.tasks[ticket]
+        if owner.tasks.get(ticket) is task:
+            del owner.tasks[ticket]
         owner.changed.set()
         self._forget_if_empty(owner)
 
@@ -231,6 +241,7 @@ class InFlight:
         await self._ended(owner, ticket, result)
 
     async def _ended(self, owner: _Owner, ticket: int, result: Answer | SubLLMError) -> None:
+        owner.tasks.pop(ticket, None)
         owner.done[ticket] = result
         owner.changed.set()
         self._finished += 1

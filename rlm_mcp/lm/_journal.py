@@ -1,16 +1,19 @@
 """Writes what was paid for to the store, off the event loop, many at a time.
 
-While one transaction is being written the next collects what comes in, so a single answer waits
-for its own and a thousand share a few. What cannot be written is kept in memory, and tried again.
+While one transaction is being written the next collects what comes in, and, where nobody waits for
+it, for a moment longer. So a single answer waits for its own and a thousand share a few. What
+cannot be written is kept in memory, and tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from anyio import to_thread
 
@@ -19,6 +22,9 @@ from ..store import Answers, KeptAnswer, Spending
 
 _log = logging.getLogger(__name__)
 
+COLLECT_S = 0.02
+"""After a transaction, until the next, which nobody waits for: each takes about a millisecond of
+the time in which other answers are read."""
 PATIENCE_S = 2.0
 """How long an answer waits to be written before it is handed on anyway (a guess: a write takes a
 few ms, unless another server or a dying disk holds the database)."""
@@ -35,16 +41,28 @@ _ROW_BYTES = 500
 """About what an answer takes in memory beside its text."""
 
 
+class _Enough(asyncio.Event):
+    """Whoever waits for it does not want more to be collected first."""
+
+    def __init__(self, hurry: asyncio.Event) -> None:
+        super().__init__()
+        self._hurry = hurry
+
+    async def wait(self) -> Literal[True]:
+        self._hurry.set()
+        return await super().wait()
+
+
 @dataclass(slots=True)
 class _Batch:
+    enough: _Enough
+    """When it is written, or its answers have waited long enough."""
     answers: dict[str, KeptAnswer] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     spent: dict[str, Spending] = field(default_factory=dict)
     size: int = 0
     timed: bool = False
     written: asyncio.Event = field(default_factory=asyncio.Event)
-    enough: asyncio.Event = field(default_factory=asyncio.Event)
-    """When it is written, or its answers have waited long enough."""
 
     @property
     def empty(self) -> bool:
@@ -81,8 +99,9 @@ class Journal:
     def __init__(self, store: Answers, limit: int) -> None:
         self._store = store
         self._limit = limit
-        self._next = _Batch()
-        self._under_way = _Batch()
+        self._hurry = asyncio.Event()
+        self._next = self._batch()
+        self._under_way = self._batch()
         self._writing: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._retry: asyncio.TimerHandle | None = None
@@ -141,6 +160,7 @@ class Journal:
 
     async def settled(self) -> None:
         """Wait until all that came in so far is written, or cannot be."""
+        self._hurry.set()
         batch = self._next
         if not batch.empty:
             self._begin(now=True)
@@ -165,6 +185,9 @@ class Journal:
                 len(self._next.answers), len(self._next.spent), self.trouble,
             )  # fmt: skip
 
+    def _batch(self) -> _Batch:
+        return _Batch(_Enough(self._hurry))
+
     def _begin(self, *, now: bool = False) -> None:
         if self._retry is not None:
             if not now:
@@ -176,8 +199,9 @@ class Journal:
 
     async def _write(self) -> None:
         while not self._next.empty:
+            self._hurry.clear()
             async with self._turn:
-                batch, self._next = self._next, _Batch()
+                batch, self._next = self._next, self._batch()
                 self._under_way = batch
                 try:
                     await to_thread.run_sync(self._put, batch, bool(self.trouble))
@@ -190,8 +214,11 @@ class Journal:
                 else:
                     self.trouble, self._failures, self._given_up = "", 0, False
                 finally:
-                    self._under_way = _Batch()
+                    self._under_way = self._batch()
                     batch.over()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COLLECT_S):
+                    await self._hurry.wait()
 
     def _put(self, batch: _Batch, careful: bool) -> None:
         if careful and batch.spent and batch.answers:
@@ -205,7 +232,7 @@ class Journal:
         if not self.trouble:
             _log.warning("answers of sub-models are not kept on the disk: %s", error)
         self.trouble = str(error)
-        newer, self._next = self._next, _Batch()
+        newer, self._next = self._next, self._batch()
         for part in (batch, newer):
             for answer in part.answers.values():
                 self._next.keep(answer)

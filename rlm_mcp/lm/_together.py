@@ -9,6 +9,9 @@ from contextvars import ContextVar
 
 from ._types import Answer, Request
 
+FIRST = 128
+"""Requests that are looked for first, the rest right after them: a look at a thousand takes 15 ms
+(measured), in which the first of them could be asked."""
 VALID_S = 5.0
 """How long it is believed that an answer is not there; another server may keep it meanwhile."""
 
@@ -58,7 +61,7 @@ class Together:
 
     def __init__(self, requests: Sequence[Request] = (), *, in_turn: bool = False) -> None:
         self._new = list(requests)
-        self._in_turn = in_turn
+        self._turn = asyncio.Semaphore() if in_turn else None
         self._looks: dict[int, list[tuple[Request, _Look]]] = {}
 
     def add(self, requests: Sequence[Request]) -> None:
@@ -76,38 +79,34 @@ class Together:
         """
         if id(request) not in self._looks and self._new:
             new, self._new = self._new, []
-            looking = _Look(look(new), in_turn=self._in_turn)
-            for one in new:  # the same may be there several times
-                self._looks.setdefault(id(one), []).append((one, looking))
+            for part in (new[:FIRST], new[FIRST:]):
+                if part:
+                    looking = _Look(look(part))
+                    for one in part:  # the same may be there several times
+                        self._looks.setdefault(id(one), []).append((one, looking))
         found = self._looks.get(id(request))
         if found is None:
             return None
-        _, looking = found.pop()
+        _, looking = found.pop(0)
         if not found:
             del self._looks[id(request)]
-        return await looking.result()
+        if self._turn is None:
+            return await looking.result()
+        async with self._turn:  # who waits for it next goes on in the next turn of the event loop
+            return await looking.result()
 
 
 class _Look:
     """One look, which does not end with a task that waits for it."""
 
-    def __init__(self, looking: Awaitable[Lookup], *, in_turn: bool) -> None:
+    def __init__(self, looking: Awaitable[Lookup]) -> None:
         self._task = asyncio.ensure_future(looking)
         self._done = asyncio.Event()
-        self._turn = asyncio.Semaphore(0)
-        self._in_turn = in_turn
-        self._task.add_done_callback(self._end)
-
-    def _end(self, _task: asyncio.Future[Lookup]) -> None:
-        self._done.set()
-        self._turn.release()
+        self._task.add_done_callback(lambda _: self._done.set())
 
     async def result(self) -> Lookup:
-        if not self._in_turn:
-            await self._done.wait()
-            return self._task.result()
-        async with self._turn:  # who waits for it next goes on in the next turn of the event loop
-            return self._task.result()
+        await self._done.wait()
+        return self._task.result()
 
 
 TOGETHER: ContextVar[Together | None] = ContextVar("TOGETHER", default=None)

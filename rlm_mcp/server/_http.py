@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 
 from ..errors import BadRequestError, StoreError
 from ..settings import Settings
+from ._garbage import spare_what_stays
 from ._serve import make_server, only_ours
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ async def serve_http(
     where = Address.parse(address)
     token, source = token_of(settings.home, os.environ if environ is None else environ)
     server = make_server(settings)
+    spare_what_stays()
     app = server.streamable_http_app(
         host=where.host,
         max_request_body_size=_MAX_BODY,

@@ -30,6 +30,7 @@ from ..space import check_handle
 from ._app import App, make_app
 from ._arguments import DEFAULT_REPLY_CHARS, MAX_REPLY_CHARS, budget_of, read_arguments
 from ._call import Call
+from ._garbage import spare_what_stays
 from ._progress import Progress
 from ._recording import Recording
 from ._render import clean, cut
@@ -135,6 +136,7 @@ async def serve_stdio(settings: Settings) -> None:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     server = make_server(settings)
+    spare_what_stays()
     with only_ours():
         async with stdio_server() as (read, write):
             options = server.create_initialization_options()

@@ -23,8 +23,10 @@ from ._text import Excerpt, readable
 _log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 0.25
-"""How long spans are collected before they are written (a guess: most sub-LLM calls that begin
-and fail, or are answered from the cache, are then one row and one write)."""
+"""How long spans are collected before they are written (a guess)."""
+YOUNG_SECONDS = 1.0
+"""What has no parts is first written when it has ended, or has run for so long: one row and one
+write instead of two for most sub-LLM calls (a guess)."""
 MAX_PENDING = 64 << 20
 """Characters that may wait to be written; beyond that spans are lost and not memory."""
 _SPAN_CHARS = 500
@@ -130,6 +132,10 @@ class Span:
         return SpanRow(
             self.id, self._parent, self.space, self._kind, self._started, seconds, status, detail
         )
+
+    def is_young(self, since: float) -> bool:
+        """Whether it has no parts, has not ended, and began after a moment (`time.monotonic`)."""
+        return self._kind == "sub_llm" and self._status == RUNNING and self._begin > since
 
     @property
     def caller(self) -> Caller | None:
@@ -259,9 +265,11 @@ class Recorder:
                 self._closing.wait(WINDOW_SECONDS)
                 self._wake.clear()
                 with self._lock:
-                    changed, self._changed, self._held = self._changed, {}, 0
-                    lost, self._lost = self._lost, 0
                     last = self._closing.is_set()
+                    changed, self._changed, self._held = self._changed, {}, 0
+                    if not last:
+                        self._keep_young(changed)
+                    lost, self._lost = self._lost, 0
                 if lost:
                     _log.warning("%d spans are not in the record: the disk is too slow", lost)
                 self._write(self._table, list(changed.values()))
@@ -274,6 +282,16 @@ class Recorder:
             if self._exporter is not None:
                 self._exporter.close()
             self._table.close()
+
+    def _keep_young(self, changed: dict[str, Span]) -> None:
+        """Take out what is written later; the lock is held."""
+        since = time.monotonic() - YOUNG_SECONDS
+        self._changed = {id: span for id, span in changed.items() if span.is_young(since)}
+        for id, span in self._changed.items():
+            del changed[id]
+            self._held += span.held
+        if self._changed:
+            self._wake.set()
 
     def _write(self, table: SpanTable, spans: list[Span]) -> None:
         values = secret_values()
