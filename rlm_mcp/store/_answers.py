@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from itertools import islice
 
 from ._database import Database
 
-_AT_ONCE = 500
-"""Keys in one query; older builds of SQLite take 999 values."""
 _ROW_BYTES = 200
 """About what a row takes beside its answer."""
 _TRIM_TO = 0.9
@@ -77,6 +75,8 @@ class KeptAnswer:
     used: float = 0.0
 
 
+_KEY_IN_LIST = "key IN (SELECT value FROM json_each(?))"
+"""One statement for any number of keys, since SQLite keeps what it has made of each."""
 _COLUMNS = tuple(item.name for item in fields(Spending))
 _ADD = (
     f"INSERT INTO spending (space, {', '.join(_COLUMNS)}) "
@@ -106,15 +106,14 @@ class Answers:
         Raises:
             StoreError: the database cannot be read.
         """
-        found = {}
-        for some in _parts(keys):
-            marks = ", ".join("?" * len(some))
-            for row in self._reading.rows(
-                f"SELECT key, model, answer, used FROM answers WHERE key IN ({marks})",
-                *some,
-            ):
-                found[row["key"]] = KeptAnswer(row["key"], row["model"], row["answer"], row["used"])
-        return found
+        rows = self._reading.rows(
+            f"SELECT key, model, answer, used FROM answers WHERE {_KEY_IN_LIST}",
+            json.dumps(list(keys)),
+        )
+        return {
+            row["key"]: KeptAnswer(row["key"], row["model"], row["answer"], row["used"])
+            for row in rows
+        }
 
     def write(
         self,
@@ -145,12 +144,10 @@ class Answers:
                     for kept in answers
                 ],
             )
-            for some in _parts(touched):
-                marks = ", ".join("?" * len(some))
+            if touched:
                 self._database.change(
-                    f"UPDATE answers SET used = ? WHERE key IN ({marks})",
-                    now, *some,
-                )  # fmt: skip
+                    f"UPDATE answers SET used = ? WHERE {_KEY_IN_LIST}", now, json.dumps(touched)
+                )
             for space, used in spent.items():
                 self._database.change(_ADD, *astuple(used), space)
             if self._size is None and answers:
@@ -181,9 +178,3 @@ class Answers:
         """
         row = self._database.row("SELECT * FROM spending WHERE space = ?", space)
         return Spending() if row is None else Spending(*(row[name] for name in _COLUMNS))
-
-
-def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(keys)
-    while some := list(islice(left, _AT_ONCE)):
-        yield some

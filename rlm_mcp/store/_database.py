@@ -264,9 +264,12 @@ class Database:
             return
         marks = f"({', '.join('?' * len(rows[0]))})"
         at_once = max(1, _VALUES // len(rows[0]))
-        for begin in range(0, len(rows), at_once):
-            part = rows[begin : begin + at_once]
-            filled = statement.format(rows=", ".join([marks] * len(part)))
+        left = list(rows)
+        while left:
+            # Powers of two: what SQLite makes of a statement of some KB is kept for each length.
+            count = 1 << min(len(left), at_once).bit_length() - 1
+            part, left = left[:count], left[count:]
+            filled = statement.format(rows=", ".join([marks] * count))
             self.change(filled, *(value for row in part for value in row))
 
     def close(self) -> None:
