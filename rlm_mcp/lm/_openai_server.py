@@ -7,9 +7,7 @@ delay of 100 ms cost it a few per cent of a core, so what is measured against it
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import math
 import socket
 import threading
 from collections import deque
@@ -18,13 +16,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from ._openai_replies import EmbedFunction, completion, echo, embeddings, hashed
+
 AnswerFunction = Callable[[list[dict[str, Any]]], str]
-EmbedFunction = Callable[[str], list[float]]
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 512 * 1024 * 1024
 _BACKLOG = 1024
-_CHARS_PER_TOKEN = 4  # a guess that holds for English; it only has to be the same every time
 _LISTS = {"/v1/chat/completions": "messages", "/v1/embeddings": "input"}
 _REASONS = {
     200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
@@ -55,19 +53,6 @@ class Failure:
     drop: bool = False
     broken: bool = False
     malformed: bool = False
-
-
-def echo(messages: list[dict[str, Any]]) -> str:
-    """Answer with the text of the last message."""
-    return _text_of(messages[-1]) if messages else ""
-
-
-def hashed(text: str) -> list[float]:
-    """A vector of 64 numbers in which each word of a text counts at a place of its own."""
-    found = [0.0] * 64
-    for word in text.lower().split():
-        found[hashlib.sha256(word.encode("utf-8", "replace")).digest()[0] % 64] += 1.0
-    return found
 
 
 class LocalOpenAIServer:
@@ -323,10 +308,10 @@ class _Connection(asyncio.Protocol):
         else:
             try:
                 if "input" in body:
-                    reply = _embeddings(body, self._server.embed)
+                    reply = embeddings(body, self._server.embed)
                 else:
                     answer = self._server.answer(body["messages"])
-                    reply = _completion(body, answer, len(self._server.requests))
+                    reply = completion(body, answer, len(self._server.requests))
                     if not self._server.counts:
                         del reply["usage"]
             except Exception as error:  # the caller's function; its text belongs in the reply
@@ -380,52 +365,3 @@ class _Connection(asyncio.Protocol):
         self._busy = False
         if self._buffer:
             self._next_request()
-
-
-def _completion(body: dict[str, Any], answer: str, number: int) -> dict[str, Any]:
-    asked = sum(_tokens(_text_of(message)) for message in body["messages"])
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    finish = "stop"
-    if limit is not None and _tokens(answer) > limit:
-        answer, finish = answer[: int(limit) * _CHARS_PER_TOKEN], "length"
-    answered = _tokens(answer)
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": answer},
-        "finish_reason": finish,
-    }
-    return {
-        "id": f"chatcmpl-{number}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": body.get("model", ""),
-        "choices": [choice],
-        "usage": {
-            "prompt_tokens": asked,
-            "completion_tokens": answered,
-            "total_tokens": asked + answered,
-        },
-    }
-
-
-def _embeddings(body: dict[str, Any], embed: EmbedFunction) -> dict[str, Any]:
-    texts = [str(text) for text in body["input"]]
-    asked = sum(map(_tokens, texts))
-    data = [
-        {"object": "embedding", "index": index, "embedding": embed(text)}
-        for index, text in enumerate(texts)
-    ]
-    usage = {"prompt_tokens": asked, "total_tokens": asked}
-    return {"object": "list", "data": data, "model": body.get("model", ""), "usage": usage}
-
-
-def _text_of(message: Any) -> str:
-    content = message.get("content") if isinstance(message, dict) else None
-    if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, dict))
-        return "".join(text for text in parts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
-
-
-def _tokens(text: str) -> int:
-    return math.ceil(len(text) / _CHARS_PER_TOKEN)
