@@ -292,7 +292,7 @@ async def test_tokens_that_a_server_does_not_count_are_estimated(
 async def test_a_count_that_is_no_number_costs_no_answer_and_shows_no_path(
     server: LocalOpenAIServer, model: LiteLLMModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_mcp.lm._openai_server._tokens", lambda text: float("nan"))
+    monkeypatch.setattr("rlm_mcp.lm._openai_replies._tokens", lambda text: float("nan"))
     try:
         answer = await model.ask(Request(Prompt("x" * 40)))
     except SubLLMError as error:  # litellm takes no such reply, and says so with a traceback
