@@ -299,7 +299,7 @@ async def test_what_a_provider_counts_can_neither_give_back_nor_break_a_budget(
     counted: int,
     kept: int,
 ) -> None:
-    monkeypatch.setattr("rlm_mcp.lm._openai_server._tokens", lambda text: counted)
+    monkeypatch.setattr("rlm_mcp.lm._openai_replies._tokens", lambda text: counted)
     account = Account("space main")
     answer = await Budgeted(model, account).ask(Request(Prompt("x"), model=PRICED))
     assert (answer.input_tokens, answer.output_tokens) == (kept, kept)
