@@ -83,14 +83,15 @@ class AnswerCache:
             return keys, self._read(list(set(keys.values())))
 
         now = time.time()
+        lookup = Lookup()
+        self._lookups = [seen for seen in self._lookups if seen() is not None]
+        self._lookups.append(weakref.ref(lookup))  # what is kept meanwhile is not seen by the look
         waiting = self._journal.waiting()
         keys, found = await to_thread.run_sync(read)
         found.update(_read_of(waiting, set(keys.values()), now))
         for key, (_, used) in found.items():
             self._touch(key, used, now)
-        lookup = Lookup(keys, {key: answer for key, (answer, _) in found.items()})
-        self._lookups = [seen for seen in self._lookups if seen() is not None]
-        self._lookups.append(weakref.ref(lookup))
+        lookup.found(keys, {key: answer for key, (answer, _) in found.items()})
         return lookup
 
     def keep(self, key: str, answer: Answer) -> asyncio.Event:

@@ -193,15 +193,19 @@ class InFlight:
                 continue
             size = _size(found)
             if (refusal := self._no_room(size)) is not None:
+                self._together.drop(found)
                 await self._ended(owner, ticket, refusal)
                 continue
             self._bytes += size
             task = owner.tasks[ticket] = asyncio.create_task(self._ask(owner, ticket, found))
             self._tasks.add(task)
-            task.add_done_callback(partial(self._gone, owner, ticket, size))
+            task.add_done_callback(partial(self._gone, owner, ticket, found, size))
 
-    def _gone(self, owner: _Owner, ticket: int, size: int, task: asyncio.Task[None]) -> None:
+    def _gone(
+        self, owner: _Owner, ticket: int, request: Request, size: int, task: asyncio.Task[None]
+    ) -> None:
         self._tasks.discard(task)
+        self._together.drop(request)
         self._bytes -= size
         self._total -= task.cancelled()
         if owner.tasks.get(ticket) is task:

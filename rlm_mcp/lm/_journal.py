@@ -164,9 +164,10 @@ class Journal:
         batch = self._next
         if not batch.empty:
             self._begin(now=True)
+        else:
+            batch = self._under_way
+        if not batch.empty:  # not the task that writes: while others spend, it does not end
             await batch.written.wait()
-        elif self._writing is not None:
-            await asyncio.wait([self._writing])
 
     async def aclose(self) -> None:
         """Write what came in, and try for a while where that fails; may be called twice."""
@@ -176,6 +177,8 @@ class Journal:
             await asyncio.sleep(_CLOSE_PAUSE_S)
             await self.settled()
         self._closed = True
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

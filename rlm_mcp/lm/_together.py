@@ -17,18 +17,25 @@ VALID_S = 5.0
 
 
 class Lookup:
-    """What is known of some questions, from one look at the store.
+    """What is known of some questions, from one look at the store. Made when the look begins."""
 
-    Args:
-        keys: names the questions, by the identity of their requests.
-        known: their answers, by key, as far as there are any.
-    """
-
-    def __init__(self, keys: dict[int, str], known: dict[str, Answer]) -> None:
-        self._keys = keys
-        self._known = known
-        self._absent = set(keys.values()) - known.keys()
+    def __init__(self) -> None:
+        self._keys: dict[int, str] = {}
+        self._known: dict[str, Answer] = {}
+        self._absent: set[str] = set()
+        self._newer: set[str] = set()
         self._until = time.monotonic() + VALID_S
+
+    def found(self, keys: dict[int, str], known: dict[str, Answer]) -> None:
+        """Take what the look found.
+
+        Args:
+            keys: names the questions, by the identity of their requests.
+            known: their answers, by key, as far as there are any.
+        """
+        self._keys = keys
+        self._known = {key: known[key] for key in known.keys() - self._newer}
+        self._absent = set(keys.values()) - known.keys() - self._newer
 
     def key(self, request: Request) -> str | None:
         """The name of a question that was looked for."""
@@ -43,7 +50,8 @@ class Lookup:
         return self._known.get(key)
 
     def forget(self, key: str) -> None:
-        """Say no more what was found: another answer was kept since."""
+        """Say no more what was found, or is being looked for: another answer was kept since."""
+        self._newer.add(key)
         self._absent.discard(key)
         self._known.pop(key, None)
 
@@ -60,13 +68,20 @@ class Together:
     """
 
     def __init__(self, requests: Sequence[Request] = (), *, in_turn: bool = False) -> None:
-        self._new = list(requests)
+        self._new: dict[int, list[Request]] = {}
         self._turn = asyncio.Semaphore() if in_turn else None
         self._looks: dict[int, list[tuple[Request, _Look]]] = {}
+        self.add(requests)
 
     def add(self, requests: Sequence[Request]) -> None:
         """Take more requests; they are looked for with the next that is asked."""
-        self._new += requests
+        for request in requests:  # the same may be there several times
+            self._new.setdefault(id(request), []).append(request)
+
+    def drop(self, request: Request) -> None:
+        """Let go of a request that has ended, maybe before it was asked."""
+        self._new.pop(id(request), None)
+        self._looks.pop(id(request), None)
 
     async def look(
         self, request: Request, look: Callable[[Sequence[Request]], Awaitable[Lookup]]
@@ -78,11 +93,11 @@ class Together:
             look: looks; called with all that were not looked for yet.
         """
         if id(request) not in self._looks and self._new:
-            new, self._new = self._new, []
+            new, self._new = [one for same in self._new.values() for one in same], {}
             for part in (new[:FIRST], new[FIRST:]):
                 if part:
                     looking = _Look(look(part))
-                    for one in part:  # the same may be there several times
+                    for one in part:
                         self._looks.setdefault(id(one), []).append((one, looking))
         found = self._looks.get(id(request))
         if found is None:

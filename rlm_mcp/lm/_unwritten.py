@@ -21,10 +21,10 @@ class Unwritten:
         self._writes.add(written)
 
     async def wait(self) -> None:
-        """Wait until all that were added are written, or have waited long enough."""
-        while self._writes:
-            await next(iter(self._writes)).wait()
-            self._writes = {written for written in self._writes if not written.is_set()}
+        """Wait until all that were added so far are written, or have waited long enough."""
+        for written in list(self._writes):  # others may add more, and so would never let it end
+            await written.wait()
+            self._writes.discard(written)
 
 
 UNWRITTEN: ContextVar[Unwritten | None] = ContextVar("UNWRITTEN", default=None)

@@ -69,7 +69,9 @@ async def sub_llm_wait(call: Call, space: Space, fields: dict[str, Any]) -> dict
         limits = CallLimits(timeout_s=call.app.settings.call_seconds)
         if None in call.unbounded:
             limits = replace(limits, max_in_flight=limits.max_requests)
-        calls = call.in_flight[space.handle] = InFlight(await call.model(space), tell, limits)
+        calls = InFlight(await call.model(space), tell, limits)
+        # Forks of a pmap begin at once, and another one may have been faster.
+        calls = call.in_flight.setdefault(space.handle, calls)
     with call.progress.within():
         if calls.progress.total:
             _say(call, calls.progress)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -26,7 +28,7 @@ from rlm_mcp.lm import (
     Usage,
     ask_all,
 )
-from rlm_mcp.store import Store
+from rlm_mcp.store import Answers, KeptAnswer, Store
 
 pytestmark = pytest.mark.anyio
 
@@ -255,6 +257,38 @@ async def test_a_map_finds_what_another_call_paid_for_since_it_began(opened: Ope
     results = await ask_all(model, [Request(Prompt(text)) for text in "ab"], concurrency=1)
     assert [said(found) for found in results] == ["A", "B cached"]
     assert source.asked == ["a", "b"]
+
+
+async def test_what_is_answered_while_the_rest_of_a_map_is_looked_for_is_paid_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    find, write = Answers.find, Answers.write
+
+    def found_before(answers: Answers, keys: Iterable[str]) -> dict[str, KeptAnswer]:
+        keys = list(keys)
+        found = find(answers, keys)
+        assert len(keys) > 2 or written.wait(30)
+        return found
+
+    def write_and_tell(answers: Answers, kept: Sequence[KeptAnswer], *rest: Any) -> None:
+        write(answers, kept, *rest)
+        if kept:
+            written.set()
+
+    monkeypatch.setattr(Answers, "find", found_before)
+    monkeypatch.setattr(Answers, "write", write_and_tell)
+    store = Store(tmp_path)
+    source = ScriptedModel(upper)
+    calls = Calls(source, "m", store.answers)
+    texts = [*map(str, range(128)), "another", "0"]  # as many as are looked for first, and two
+    results = await ask_all(
+        calls.model(Account("test")), [Request(Prompt(text)) for text in texts], concurrency=1
+    )
+    assert [said(found) for found in results] == [*map(str, range(128)), "ANOTHER", "0 cached"]
+    assert len(source.requests) == 129
+    await calls.aclose()
+    store.close()
 
 
 async def test_a_fresh_question_of_a_map_is_asked_although_it_is_known(opened: Open) -> None:

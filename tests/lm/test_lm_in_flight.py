@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio import wait_all_tasks_blocked
 
 from rlm_mcp.errors import BadRequestError, SubLLMError
-from rlm_mcp.lm import Answer, BatchProgress, CallLimits, InFlight, Request, Usage
+from rlm_mcp.lm import (
+    Account,
+    Answer,
+    BatchProgress,
+    CallLimits,
+    Calls,
+    InFlight,
+    Request,
+    Usage,
+)
+from rlm_mcp.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +101,22 @@ async def test_what_is_cancelled_is_never_told_of_and_its_ticket_is_free() -> No
     model.open("c")
     assert await done(calls, message("c")) == {0: "C"}
     assert calls.usage.calls == 3
+
+
+async def test_what_is_cancelled_before_it_is_asked_is_not_held(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    known = Calls(Gated(), "m", store.answers)
+    calls = InFlight(known.model(Account("test")), None, CallLimits(max_in_flight=1))
+    await calls.wait(message("a", timeout=0.001))
+    for number in range(1, 20):
+        cancel = [number - 1] if number > 1 else []
+        await calls.wait(message("given up", first=number, cancel=cancel, timeout=0))
+    await calls.wait(message(cancel=[19], timeout=0))
+    held = [one for one in gc.get_objects() if isinstance(one, Request)]
+    assert "given up" not in [one.prompt.text for one in held]
+    calls.close()
+    await known.aclose()
+    store.close()
 
 
 async def test_the_end_of_the_execution_ends_its_calls_and_begins_no_more() -> None:

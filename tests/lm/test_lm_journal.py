@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,9 +11,10 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from rlm_mcp.errors import StoreError, SubLLMError
-from rlm_mcp.lm import Account, Budget, Calls, Prompt, Request, ScriptedModel, ask_all
+from rlm_mcp.lm import Account, Budget, Calls, InFlight, Prompt, Request, ScriptedModel, ask_all
 from rlm_mcp.store import Answers, KeptAnswer, Spending, Store
 
 pytestmark = pytest.mark.anyio
@@ -226,3 +228,66 @@ async def test_a_store_that_another_process_holds_costs_no_answer_twice(
     await calls.aclose()
     assert len(source.requests) == 3
     assert store.answers.spent("s").calls == 3
+
+
+class HeldDisk(Disk):
+    """Writes what it is given when the test says so, one after another."""
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__(answers)
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+        self.free = False
+
+    def write(self, *rows: Any) -> None:
+        self.begun.release()
+        assert self.free or self.go.acquire(timeout=30)
+        super().write(*rows)
+
+    async def writing(self) -> None:
+        """Until the next write has begun."""
+        assert await to_thread.run_sync(self.begun.acquire, True, 30)
+
+
+async def test_what_a_space_has_spent_is_read_while_another_space_spends_on(store: Store) -> None:
+    disk = HeldDisk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    busy = calls.model(Account("busy"))
+    first = asyncio.create_task(busy.ask(asking("first")))
+    await disk.writing()
+    other = asyncio.create_task(calls.open_account("s", Budget()).spent())
+    await anyio.wait_all_tasks_blocked()
+    second = asyncio.create_task(busy.ask(asking("second")))
+    await anyio.wait_all_tasks_blocked()
+    disk.free = True
+    disk.go.release()
+    await asyncio.gather(first, second)
+    with anyio.fail_after(20):
+        while not other.done():
+            await busy.ask(Request(Prompt("again"), fresh=True))
+    await calls.aclose()
+
+
+async def test_awaited_answers_are_told_while_another_event_loop_has_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_mcp.lm._journal.PATIENCE_S", 1000.0)
+
+    def one(owner: str, **fields: Any) -> dict[str, Any]:
+        new = [{"ticket": 1, "request": {"prompt": owner}}]
+        return {"owner": owner, "new": new, "cancel": [], "timeout": None, **fields}
+
+    disk = HeldDisk(store.answers)
+    calls = Calls(ScriptedModel(upper), "m", disk)
+    in_flight = InFlight(calls.model(Account("test")))
+    a = asyncio.create_task(in_flight.wait(one("a")))
+    await disk.writing()
+    b = asyncio.create_task(in_flight.wait(one("b")))
+    await anyio.wait_all_tasks_blocked()
+    disk.go.release()
+    with anyio.fail_after(20):
+        assert [told["text"] for told in (await a)["done"]] == ["A"]
+    assert not b.done()
+    disk.free = True
+    disk.go.release()
+    assert [told["text"] for told in (await b)["done"]] == ["B"]
+    await calls.aclose()

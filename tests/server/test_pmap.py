@@ -1,8 +1,17 @@
 """`pmap`: a function over many items on forks of the space."""
 
-import pytest
+import threading
+from typing import Any
 
-from ..conftest import Agent
+import pytest
+from anyio import to_thread
+
+from rlm_mcp.lm import ScriptedModel
+from rlm_mcp.server._call import Call
+from rlm_mcp.server._operations import OPERATIONS
+from rlm_mcp.space import Space
+
+from ..conftest import Agent, Connect
 
 pytestmark = pytest.mark.anyio
 
@@ -72,3 +81,25 @@ async def test_forks_draw_different_random_numbers(agent: Agent) -> None:
 async def test_what_a_helper_made_in_the_same_execution_goes_along(agent: Agent) -> None:
     code = "hits = grep('b', 'a\\nb\\nb')\npmap(lambda at: hits[at].line, range(2))"
     assert "=> [2, 3]" in await agent.run(code)
+
+
+async def test_calls_that_forks_await_at_once_are_all_counted(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+    wait = OPERATIONS["sub_llm_wait"]
+
+    async def come(call: Call, space: Space, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields["new"]:
+            await to_thread.run_sync(both.wait, 30)
+        return await wait(call, space, fields)
+
+    monkeypatch.setitem(OPERATIONS, "sub_llm_wait", come)
+    code = (
+        "async def ask(n): return await asub_llm(n)\n"
+        "pmap(lambda n: asyncio.run(ask(n)), 'ab', workers=2)"
+    )
+    async with connect(ScriptedModel(lambda request: request.prompt.text.upper())) as agent:
+        reply = await agent.run(f"import asyncio\n{code}")
+    assert "=> ['A', 'B']" in reply
+    assert "2 sub-LLM calls" in reply
