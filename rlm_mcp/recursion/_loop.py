@@ -182,7 +182,7 @@ class _Run:
                 return "said" if self._ending == "said" else "submitted"
             left = question.max_iterations - self._iteration
             head = heading(self._iteration, question, self._account.left(), left)
-            self._talk.add(reply.text, f"{head}\n{shown}")
+            self._talk.add(reply.text, shown, head)
             if self._ending is not None:
                 return self._ending
         return "iterations"
