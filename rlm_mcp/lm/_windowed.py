@@ -30,7 +30,7 @@ class Windowed(Stage):
     async def ask(self, request: Request) -> Answer:
         """Ask, or raise `SubLLMError` of kind `context`; an unknown window refuses nothing."""
         model = request.model or self._default_model
-        # The agent's window is not known, and its questions keep their order on a way without waits.
+        # The agent's window is not known, and its questions would lose their order by a wait.
         if model == AGENT or _surely_fits(request):
             return await self._inner.ask(request)
         tokens = Usage.guess(request).input_tokens
