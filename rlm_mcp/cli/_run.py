@@ -189,6 +189,7 @@ def _print(answered: Answered, as_json: bool) -> None:
         "answer": answer if result.answered else None,
         "ended": result.ended,
         "best_so_far": result.best,
+        "preview": answered.preview,
         "error": str(result.error) if result.error else None,
         "iterations": result.iterations,
         "calls": usage.calls,
@@ -202,6 +203,7 @@ def _print(answered: Answered, as_json: bool) -> None:
 
 
 def _conclude(console: Console, answered: Answered) -> None:
+    from ..recursion import ANSWER
     from ..server import usage_text
 
     result = answered.result
@@ -210,6 +212,12 @@ def _conclude(console: Console, answered: Answered) -> None:
     elif not result.answered:
         cause = f": {result.error}" if result.error else ""
         console.print(f"No answer: {result.why}{cause}", markup=False)
+    if answered.preview:
+        console.print(
+            f"This is a preview, since the answer has no form as JSON or as a table. All of it is "
+            f"`{ANSWER}` in space {result.space}",
+            markup=False,
+        )
     done = counted(result.iterations, "iteration")
     console.print(f"{done}, {result.seconds:.1f} s, {usage_text(result.usage)}", markup=False)
     if answered.kept:

@@ -22,7 +22,7 @@ from ._pauses import Pauses
 from ._process import MAX_OUTPUT_BYTES, run_command
 from ._reply import ProviderReply
 from ._trouble import Trouble
-from ._types import Answer, JsonSchema, Request, Turn, Usage
+from ._types import NOTHING, Answer, JsonSchema, Request, Turn, Usage
 
 PREFIX = "cli/"
 MAX_PROCESSES = 4
@@ -37,6 +37,8 @@ _COMMON = (
     "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
 )  # fmt: skip
 _PREFACE = "Reply to what follows from what is written here alone, without any tool or file."
+_UNTOLD = Usage(usd=None)
+"""Of a command that ran and did not say what it used."""
 
 
 class CommandAgent:
@@ -122,10 +124,13 @@ class CommandAgent:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(lambda: shutil.rmtree(root, ignore_errors=True))
         if left.too_long:
-            raise Trouble("failed", f"it wrote more than {MAX_OUTPUT_BYTES >> 20} MB")
+            cause = f"it wrote more than {MAX_OUTPUT_BYTES >> 20} MB"
+            raise Trouble("failed", cause, usage=_UNTOLD)
         try:
             return self._line.read(left)
         except Trouble as trouble:
+            if trouble.usage == NOTHING and trouble.kind != "no_key":
+                trouble.usage = _UNTOLD
             if trouble.kind == "no_key":
                 trouble.cause = f"it is not logged in: {self._line.install} ({trouble.cause})"
             raise

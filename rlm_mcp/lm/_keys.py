@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ._types import Request
+from ._types import Prompt, Request
 
 _VERSION = b"1"
 """Of the way to name questions and to keep answers; another one finds nothing of before."""
@@ -39,12 +39,18 @@ def _parts(request: Request, model: str) -> Iterator[bytes]:
         request.max_tokens,
         None if schema is None else json.dumps(schema, sort_keys=True),
         prompt.system,
-        tuple((turn.role, turn.text) for turn in prompt.history),
+        _conversation(prompt),
         tuple(attachment.mime for attachment in prompt.attachments),
     )
-    yield prompt.text.encode("utf-8", "surrogatepass")
+    yield b"" if prompt.known_as is not None else prompt.text.encode("utf-8", "surrogatepass")
     for attachment in prompt.attachments:
         yield attachment.data
+
+
+def _conversation(prompt: Prompt) -> tuple[tuple[str, str], ...]:
+    if prompt.known_as is not None:
+        return (("known as", prompt.known_as),)  # which is the role of no turn
+    return tuple((turn.role, turn.text) for turn in prompt.history)
 
 
 @lru_cache(maxsize=8)  # the requests of a map differ in their prompt alone

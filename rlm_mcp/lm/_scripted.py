@@ -17,7 +17,8 @@ class ScriptedModel:
 
     Args:
         script: the answers, where an error is raised instead; or a function that gives one. With
-            a schema in the request the answer's text must be JSON; it is not checked further.
+            a schema in the request the answer's text must be JSON, or it is an error of kind
+            `schema`; it is not checked further.
 
     Attributes:
         requests: every request so far, in order.
@@ -42,10 +43,21 @@ class ScriptedModel:
             raise SubLLMError(message, kind="failed", provider="scripted") from None
         if isinstance(found, SubLLMError):
             raise found
-        data: Any = json.loads(found) if request.schema is not None else None
+        data = self._data(found) if request.schema is not None else None
         asked = len(request.prompt.text.split())
         model = request.model or "scripted"
         return Answer(found, data, model, asked, len(found.split()), 0.0)
+
+    def _data(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise SubLLMError(
+                f"request {len(self.requests)} has a schema, and the script of ScriptedModel "
+                f"answers it with what is not JSON: {text[:80]!r}",
+                kind="schema",
+                provider="scripted",
+            ) from None
 
     async def estimate(self, request: Request) -> Usage:
         """Guess by the length of the request."""

@@ -69,12 +69,15 @@ class Prompt:
         system: instructions that stand above all.
         history: what was said before, the oldest first.
         attachments: images and other parts, for models that take them.
+        known_as: stands for the text and the history where it is looked for whether the answer is
+            known, since parts of them, such as times, make no other question.
     """
 
     text: str
     system: str | None = None
     history: tuple[Turn, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

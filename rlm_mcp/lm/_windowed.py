@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import SubLLMError
+from ._choose import AGENT
 from ._model import SubModel
 from ._stage import Stage
 from ._table import ModelTable
@@ -28,11 +29,12 @@ class Windowed(Stage):
 
     async def ask(self, request: Request) -> Answer:
         """Ask, or raise `SubLLMError` of kind `context`; an unknown window refuses nothing."""
-        if _surely_fits(request):
+        model = request.model or self._default_model
+        # The agent's window is not known, and its questions would lose their order by a wait.
+        if model == AGENT or _surely_fits(request):
             return await self._inner.ask(request)
         tokens = Usage.guess(request).input_tokens
         if tokens > _SMALLEST_WINDOW:
-            model = request.model or self._default_model
             info = await self._table.find(model)
             if info is not None and 0 < info.window < tokens:
                 raise SubLLMError(

@@ -135,10 +135,13 @@ class _Run:
         first = first_message(self._question, previews, self._account.budget)
         self._talk = Talk(self._prompt, first)
         error: RlmError | None = None
+        unasked = 0
         try:
             ended = await self._iterate()
         except SubLLMError as failure:
-            ended, error = (self._out_of() if failure.kind == "budget" else "failed"), failure
+            ended, error = "failed", failure
+            if failure.kind == "budget":
+                ended, unasked = self._out_of(), int(not failure.calls)
         except RlmError as failure:
             ended, error = "failed", failure
         except Exception as fault:
@@ -152,7 +155,7 @@ class _Run:
             self._space.handle,
             ended,
             self._desk.taken,
-            self._iteration,
+            self._iteration - unasked,
             self._account.usage,
             time.monotonic() - begin,
             None if self._desk.taken else error,
@@ -182,7 +185,7 @@ class _Run:
                 return "said" if self._ending == "said" else "submitted"
             left = question.max_iterations - self._iteration
             head = heading(self._iteration, question, self._account.left(), left)
-            self._talk.add(reply.text, f"{head}\n{shown}")
+            self._talk.add(reply.text, shown, head)
             if self._ending is not None:
                 return self._ending
         return "iterations"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from ..lm import Prompt, Turn
 
 MAX_CHARS = 160_000
@@ -30,9 +32,21 @@ class Talk:
         self._turns = [Turn("user", whole(first))]
         self._limit = limit
         self._dropped = 0
+        self._known = hashlib.sha256()
+        self._know(first)
 
-    def add(self, said: str, shown: str) -> None:
-        """Add what the model said and what it is shown next."""
+    def add(self, said: str, shown: str, left: str = "") -> None:
+        """Add what the model said and what it is shown next.
+
+        Args:
+            said: by the model.
+            shown: what came of it.
+            left: said above that, on what the run may still use. It does not make the conversation
+                another one, or a run that is repeated would be paid for again: known answers
+                leave more.
+        """
+        self._know(said, shown)
+        shown = f"{left}\n{shown}" if left else shown
         self._turns.append(Turn("assistant", shorten(whole(said), _LONGEST) or "(nothing)"))
         self._turns.append(Turn("user", shorten(whole(shown), _LONGEST)))
         if self._size() > self._limit:
@@ -49,7 +63,15 @@ class Talk:
         """What to ask; `more` is said at the end of the last turn and not kept."""
         *history, last = self._turns
         text = f"{last.text}\n\n{more}" if more else last.text
-        return Prompt(text, self._system, tuple(history))
+        known = self._known.copy()
+        known.update(more.encode())
+        return Prompt(text, self._system, tuple(history), known_as=known.hexdigest())
+
+    def _know(self, *texts: str) -> None:
+        for text in texts:
+            data = text.encode("utf-8", "replace")
+            self._known.update(b"%d:" % len(data))
+            self._known.update(data)
 
     def _size(self) -> int:
         return sum(len(turn.text) for turn in self._turns)

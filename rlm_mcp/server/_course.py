@@ -87,7 +87,7 @@ class Course:
         """What the root model is shown of an execution."""
         self.work.close()
         self.work.recording.executed(execution)
-        text = execution_text(execution, self._fork.handle, self.work.usage, SHOWN)
+        text = execution_text(execution, self._fork.handle, self.work.usage, SHOWN, in_run=True)
         for call, instead in _IN_CODE:
             text = call.sub(instead, text)
         return text

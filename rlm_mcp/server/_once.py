@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ..errors import BadRequestError
 from ..lm import AGENT, choose, prepare_model
@@ -55,12 +56,14 @@ class Answered:
         result: of the run.
         text: the answer: a text as it is, else JSON or CSV, else a preview; empty without one.
         is_json: whether the text is JSON.
+        preview: whether the text is only a preview, and the answer is in the fork of the run.
         kept: the spaces that are left, that of the variables first.
     """
 
     result: RunResult
     text: str
     is_json: bool
+    preview: bool
     kept: tuple[str, ...]
 
 
@@ -81,7 +84,7 @@ async def answer_question(
         question: what to find out.
         sources: of the variables: `@PATH`, a pipe, else the text itself.
         keep: name of the space to use and to keep; left out, a new one that is removed again
-            once there is an answer.
+            once there is an answer, unless the text is only a preview of it.
         as_json: write the answer as JSON where that is possible.
         observe: is told of each step.
         environ: where keys are looked for; `os.environ` if left out.
@@ -117,12 +120,13 @@ async def answer_question(
             call.begin_run(space)
             begun = True
             async with running(call, space, question, observe=observe) as (fork, result):
-                text, is_json = await _text(fork, as_json) if result.answered else ("", False)
+                text, form = await _text(fork, as_json) if result.answered else ("", "text")
             call.recording.replied(run_text(result), not result.answered)
         await app.runs.close()
-        if keep is None and result.answered:
+        preview = form == "preview"
+        if keep is None and result.answered and not preview:
             await _delete(app, handle)
-        return Answered(result, text, is_json, _spaces_of(app, handle))
+        return Answered(result, text, form == "json", preview, _spaces_of(app, handle))
     finally:
         if keep is None and not begun:
             await _delete(app, handle)
@@ -204,8 +208,8 @@ async def _delete(app: App, handle: str) -> None:
         await app.spaces.delete(name)
 
 
-async def _text(fork: Space, as_json: bool) -> tuple[str, bool]:
-    """The answer as text, and whether that is JSON."""
+async def _text(fork: Space, as_json: bool) -> tuple[str, Literal["text", "json", "preview"]]:
+    """The answer as text, and what that is."""
     descriptor = scratch_file()
     try:
         format = "json" if as_json else "auto"
@@ -213,9 +217,10 @@ async def _text(fork: Space, as_json: bool) -> tuple[str, bool]:
         text = os.pread(descriptor, _MAX_ANSWER, 0).decode("utf-8", "replace")
         if used == "json":
             json.loads(text)  # it comes from the sandbox, and what follows relies on it
-        return text, used == "json"
+            return text, "json"
+        return text, "text"
     except (BadRequestError, ValueError, RecursionError):
-        return await fork.peek(target=ANSWER), False  # it has no such form
+        return await fork.peek(target=ANSWER), "preview"  # it has no such form
     finally:
         os.close(descriptor)
 

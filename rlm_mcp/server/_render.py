@@ -42,9 +42,21 @@ def execution_text(
     left: str = "",
     *,
     named: bool = False,
+    in_run: bool = False,
 ) -> str:
-    """The reply to `exec_code`; `named` is whether the next call has to name the space."""
-    footer = _footer(execution, space, usage, left)
+    """The reply to `exec_code`.
+
+    Args:
+        execution: to show.
+        space: its handle.
+        usage: of its sub-LLM calls.
+        max_chars: of the reply.
+        left: of budgets, for the last line.
+        named: whether the next call has to name the space.
+        in_run: whether it is for a root model, whose conversation must be the same when the run is
+            repeated: without the times and what is different for each run.
+    """
+    footer = _run_footer(usage) if in_run else _footer(execution, space, usage, left)
     body = [_value(execution), clean(execution.error or ""), _stopped(execution)]
     body += [changes_text(execution), *(f"note: {clean(note)}" for note in execution.notes)]
     rest = "\n".join(part for part in body if part)
@@ -112,6 +124,15 @@ def _footer(execution: Execution, space: str, usage: Usage, left: str) -> str:
     return f"[{', '.join(parts)}]"
 
 
+def _run_footer(usage: Usage) -> str:
+    parts = [f"{counted(usage.failed, 'sub-LLM call')} failed"] if usage.failed else []
+    return f"[{', '.join([*parts, *_cut_text(usage)])}]" if parts or usage.cut else ""
+
+
+def _cut_text(usage: Usage) -> list[str]:
+    return [f"{counted(usage.cut, 'answer')} CUT OFF (raise max_tokens)"] if usage.cut else []
+
+
 def usage_text(usage: Usage) -> str:
     """What sub-LLM calls cost."""
     calls = counted(usage.calls, "sub-LLM call")
@@ -119,10 +140,8 @@ def usage_text(usage: Usage) -> str:
         calls += f" ({usage.failed} failed)"
     if usage.cached:
         calls += f", {usage.cached} cached"
-    if usage.cut:
-        calls += f", {counted(usage.cut, 'answer')} CUT OFF (raise max_tokens)"
     tokens = f"{usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
-    return f"{calls}, {tokens}, {price_text(usage.usd)}"
+    return ", ".join([calls, *_cut_text(usage), tokens, price_text(usage.usd)])
 
 
 def left_text(left: Budget | None, trouble: str) -> str:

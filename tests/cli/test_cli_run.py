@@ -107,6 +107,20 @@ def test_an_answer_in_words_is_plain_text(
     assert ask("Who was it?").stdout == "Nobody knows.\n"
 
 
+def test_an_answer_that_is_no_text_is_kept_where_only_a_preview_of_it_is_printed(
+    ask: Callable[..., Any], command: Command, server: LocalOpenAIServer
+) -> None:
+    server.answer = lambda messages: block("SUBMIT({(i, str(i)): i for i in range(3_000)})")
+    shown = ask("Which pairs?")
+    assert shown.returncode == 0, shown.stderr
+    assert "dict 3,000 keys" in shown.stdout
+    kept = shown.stderr.partition("All of it is `submitted` in space ")[2].split()[0]
+    assert f"{kept} " in command("spaces").stdout
+    told = json.loads(ask("Which pairs again?", "--json").stdout)
+    assert told["preview"] is True
+    assert told["spaces"]
+
+
 def test_the_best_answer_so_far_has_an_exit_code_of_its_own(
     ask: Callable[..., Any], server: LocalOpenAIServer, tmp_path: Path
 ) -> None:

@@ -257,6 +257,17 @@ def _alive(pid: int) -> bool:
         return False
 
 
+async def test_what_a_command_spent_that_says_nothing_of_it_is_unknown(
+    make_tool: Callable[[str], Tool],
+) -> None:
+    tool = make_tool("claude")
+    tool.plan({"err": "Segmentation fault", "status": 139}, {}, {"flood": 17 << 20})
+    for cause in ("Segmentation fault", "it said nothing", "wrote more than"):
+        with pytest.raises(SubLLMError, match=cause) as caught:
+            await tool.agent().ask(Request(Prompt(cause)))
+        assert (caught.value.calls, caught.value.usd) == (1, None)
+
+
 async def test_endless_output_is_cut_off(make_tool: Callable[[str], Tool]) -> None:
     tool = make_tool("claude")
     tool.plan({"flood": 17 << 20})

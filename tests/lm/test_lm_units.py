@@ -64,6 +64,14 @@ async def test_a_scripted_model_answers_in_order_and_then_fails() -> None:
     assert [request.prompt.text for request in model.requests] == ["a", "b", "b"]
 
 
+async def test_a_scripted_answer_that_is_not_json_is_said_where_a_schema_asks_for_it() -> None:
+    model = ScriptedModel(["words", "[1]"])
+    with pytest.raises(SubLLMError, match=r"request 1 has a schema.*not JSON: 'words'") as caught:
+        await model.ask(Request(Prompt("a"), schema={"type": "array"}))
+    assert caught.value.kind == "schema"
+    assert (await model.ask(Request(Prompt("a"), schema={"type": "array"}))).data == [1]
+
+
 async def test_usage_adds_up_and_an_unknown_price_stays_unknown() -> None:
     known = Usage.of(Answer("", None, "m", 3, 4, 0.5))
     assert known + known == Usage(2, 0, 6, 8, 1.0)

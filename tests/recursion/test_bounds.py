@@ -74,6 +74,8 @@ async def test_the_calls_of_the_whole_tree_are_bounded(connect: Connect) -> None
         reply = await agent.call("sub_rlm", question="x", max_llm_calls=4)
         assert "NOT SUBMITTED (the LLM calls ran out)" in reply.text
         assert len(model.requests) == 4
+        # The last time it was asked for its best answer; a turn that nothing was left for is none.
+        assert f"{len(model.asked) - 1} iterations" in reply.text
 
     ask_many = code(
         "try: sub_llm_map([str(i) for i in range(20)], concurrency=20)",

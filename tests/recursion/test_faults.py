@@ -43,6 +43,30 @@ async def test_a_root_model_that_raises_anything_makes_a_failed_run_with_its_cau
     assert "KeyError" in caplog.text
 
 
+async def test_a_run_that_is_repeated_goes_on_where_it_broke_off_and_pays_for_nothing_again(
+    connect: Connect,
+) -> None:
+    look = code("kinds = sub_llm_map(['a', 'b'])", "print(kinds)")
+    model = RootModel(look, code("1 / 0"), SubLLMError("no credit", kind="refused"))
+    async with connect(model) as agent:
+        text = await agent.fails("sub_rlm", question="How many?")
+        assert "NO ANSWER (failed): no credit" in text
+        asked = len(model.requests)
+        model.say(code("SUBMIT(kinds)"))
+        reply = await agent.call("sub_rlm", question="How many?")
+        assert "submitted, 3 iterations" in reply.text
+        assert "1 sub-LLM call, 4 cached" in reply.text
+        assert len(model.requests) == asked + 1
+        assert "47 LLM calls left" not in model.requests[-1].prompt.text
+        assert "50 LLM calls left" in model.requests[-1].prompt.text
+        again = await agent.call("sub_rlm", question="How many?")
+        assert not again.failed
+        assert len(model.requests) == asked + 1
+        # Another bound is another question, as is another wording.
+        await agent.call("sub_rlm", question="How many?", max_llm_calls=9)
+        assert len(model.requests) > asked + 1
+
+
 async def test_a_fault_of_the_loop_is_one_of_the_run(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -46,6 +46,23 @@ async def test_a_real_server_answers_over_its_pipes(settings: Settings, era: str
         assert not result.is_error
 
 
+async def test_a_new_server_asks_the_agent_about_long_prompts_in_order_and_all_at_once(
+    settings: Settings,
+) -> None:
+    program, *arguments = command(settings)
+    server = StdioServerParameters(
+        command=program, args=[*arguments, "--sub-model", "agent"], cwd=settings.allow[0]
+    )
+    async with Client(server) as client:
+        code = "sub_llm_map(['long ' * 10_000, 'short'])"
+        result = await client.call_tool("exec_code", {"code": code})
+        (content,) = result.content
+        assert content.type == "text"
+        assert "asks YOU 2 questions" in content.text
+        assert "--- q1\nlong long" in content.text
+        assert "q2: short" in content.text
+
+
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_the_handshake_is_answered_while_the_sandbox_is_being_prepared(
     settings: Settings, era: str, tmp_path: Any
