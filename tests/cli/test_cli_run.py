@@ -276,3 +276,4 @@ def test_without_a_model_nobody_can_be_asked(command: Command) -> None:
         assert shown.returncode == 1
         assert "there is no model to ask" in shown.stderr
         assert "--root-model" in shown.stderr
+        assert "cli/claude" in shown.stderr
