@@ -51,6 +51,8 @@ _NAMES = {
     "urls": ("RLM_MCP_URLS", bool),
     "allow_private_urls": ("RLM_MCP_ALLOW_PRIVATE_URLS", bool),
 }
+VARIABLES = frozenset({variable for variable, _ in _NAMES.values()} | {"RLM_MCP_CONFIG"})
+"""All that are read here."""
 _RECORD = ("full", "shape", "off")
 _SWITCH = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 
@@ -150,6 +152,10 @@ def load_settings(
     found: dict[str, Any] = {}
     path = config_file(environ)
     in_file = _read(path)
+    if in_file is None:
+        if environ.get("RLM_MCP_CONFIG"):  # else bounds that a person wrote would hold for nothing
+            raise BadRequestError(f"RLM_MCP_CONFIG names {path}, which does not exist: correct it")
+        in_file = {}
     commands = read_commands(in_file.pop("commands", {}), str(path))
     for name, value in in_file.items():
         found[name] = _typed(name, value, f"`{name}` in {path}")
@@ -190,11 +196,11 @@ def load_settings(
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return None
     except (OSError, ValueError) as error:
         raise BadRequestError(f"the settings file {path} cannot be read: {error}") from error
     unknown = sorted(found.keys() - _NAMES.keys() - {"commands"})

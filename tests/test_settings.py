@@ -14,11 +14,18 @@ from rlm_mcp.settings import Settings, load_settings
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "rlm-mcp.toml"
+    path = tmp_path / "rlm-mcp.toml"
+    path.touch()
+    return path
 
 
 def load(file: Path, flags: dict[str, Any] | None = None, **environ: str) -> Settings:
     return load_settings(flags, {"RLM_MCP_CONFIG": str(file), **environ})
+
+
+def test_a_settings_file_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BadRequestError, match=r"RLM_MCP_CONFIG names .*nope\.toml, which does not"):
+        load(tmp_path / "nope.toml")
 
 
 def test_flags_go_before_variables_before_the_file_before_defaults(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from sandbox_wasm import ARTEFACT, locate
 from sandbox_wasm._artefact import digest_of
 
-from ..errors import RlmError, SandboxError
+from ..errors import RlmError, SandboxError, SubLLMError
 from ..lm import (
     AGENT,
     LOCAL,
@@ -29,11 +30,15 @@ from ..lm import (
     find_model,
     unasked_of,
 )
+from ..lm._embed_provider import NAMING as EMBED_MODEL
+from ..lm._litellm import import_litellm
+from ..lm._routes import SUB_MODEL, Naming, find_route
 from ..loaders import Roots
 from ..quantities import counted, size_text
 from ..sandbox import PAGE, Cache, Guest, Layout, LostError, Run, State, WorkerDiedError
 from ..sandbox._process import WorkerProcess
-from ..settings import Settings, config_file, load_settings
+from ..server import TOKEN_VARIABLE
+from ..settings import VARIABLES, Settings, config_file, load_settings
 from ..store import Store
 from ._prepare import image_damage
 
@@ -75,6 +80,7 @@ def all_checks(flags: Mapping[str, Any]) -> Iterator[Finding]:
     except RlmError as error:
         yield Finding("settings", "problem", str(error), "correct that value")
         return
+    yield from _variables(os.environ)
     cache = Cache(settings.cache)
     usable = _cache_folder(cache)
     yield usable
@@ -95,6 +101,16 @@ def all_checks(flags: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _model(settings, flags, os.environ)
     yield from _embedding(settings, flags, os.environ)
     yield _roots(settings)
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that are named as settings are and are none: a misspelt bound holds for nothing."""
+    known = VARIABLES | {TOKEN_VARIABLE}
+    for name in sorted(name for name in environ if name.startswith("RLM_MCP_")):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            mend = f"write {near[0]}" if near else "unset it; README.md lists the settings"
+            yield Finding("settings", "problem", f"{name} is no setting and changes nothing", mend)
 
 
 def _python() -> Finding:
@@ -333,11 +349,11 @@ def _model(
     if name.startswith("cli/"):
         yield _command(name, environ)
         return
-    yield _key(name, environ)
+    yield _key(name, environ, SUB_MODEL)
 
 
-def _key(name: str, environ: Mapping[str, str]) -> Finding:
-    """Whether the key of a model of litellm's notation is there."""
+def _key(name: str, environ: Mapping[str, str], naming: Naming) -> Finding:
+    """Whether a model of litellm's notation is known, and its key there."""
     provider = name.partition("/")[0]
     if provider in ("ollama", "ollama_chat"):
         return Finding("key", "ok", f"{provider} needs none")
@@ -348,6 +364,11 @@ def _key(name: str, environ: Mapping[str, str]) -> Finding:
     if variables:
         mend = f"set {' or '.join(variables)} where the client starts the server"
         return Finding("key", "problem", f"{' or '.join(variables)} is not set", mend)
+    try:  # takes seconds, as litellm is imported
+        find_route(import_litellm(), name, fast_path=False, naming=naming)
+    except SubLLMError as error:
+        found, _, mend = str(error).partition(". ")
+        return Finding("key", "problem", found, mend)
     text = f"not checked: which variables `{provider}` reads is in litellm's documentation"
     return Finding("key", "note", text)
 
@@ -372,7 +393,7 @@ def _embedding(
     if not name.startswith(f"{LOCAL}/"):
         use = "unasked, up to some passages" if unasked_of(name) else "where code says embed=True"
         yield Finding("embeddings", "ok", f"{name}, used {use} (from: {why})")
-        yield _key(name, environ)
+        yield _key(name, environ, EMBED_MODEL)
         return
     try:
         files = find_model(name.removeprefix(f"{LOCAL}/"))

@@ -38,7 +38,7 @@ def command(keep: bool, local: bool, cache: str | None, sub_model: str | None) -
     settings = load_settings({"cache": cache, "sub_model": sub_model})
     name = choose(settings.sub_model, os.environ)
     model = None if local or name == AGENT or name.startswith("cli/") else name
-    _introduce(console, model)
+    _introduce(console, model, passed_over=name if name.startswith("cli/") else "")
     prepare_shown(Cache(settings.cache), console)
     folder = Path(tempfile.mkdtemp(prefix="rlm-mcp-demo-"))
     try:
@@ -58,14 +58,21 @@ def command(keep: bool, local: bool, cache: str | None, sub_model: str | None) -
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _introduce(console: Console, model: str | None) -> None:
+def _introduce(console: Console, model: str | None, passed_over: str) -> None:
     console.print(
         "A coding agent reads files into its context, and its context is small and expensive.\n"
         "With rlm-mcp it puts them into variables of a sandboxed Python instead, and works on\n"
         "them with code. Here is such a session. The agent is a script; the server, the sandbox\n"
         "and every reply are real.\n"
     )
-    if model is None:
+    if model is None and passed_over:
+        console.print(
+            f"Sub-model: not {passed_over}, which takes seconds for each of the 18 calls. A small "
+            "scripted server on\nthis machine stands in for it: its answers are made from the text "
+            "that it is sent.\n",
+            markup=False,
+        )
+    elif model is None:
         console.print(
             "Sub-model: no real one. A small scripted server on this machine stands in for it:\n"
             "its answers are made from the text that it is sent. (Set RLM_MCP_SUB_MODEL or a\n"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +97,11 @@ def command(
         names=tuple(sources) or None,
         budget=_budget(budget),
     )
+    for name, path in _files_as_text(sources):
+        console.print(
+            f"{name} is the text {path!r}, not that file, which would be {name}=@{path}",
+            markup=False,
+        )
     prepare_shown(Cache(settings.cache), console)
     shown = _Shown(console, quiet)
     work = answer_question(settings, asked, sources, keep=keep, as_json=as_json, observe=shown.tell)
@@ -147,6 +153,15 @@ def _variable(text: str) -> tuple[str, str | Piped]:
             )
         return name, Piped(0, source[2:])
     return name, source
+
+
+def _files_as_text(sources: Mapping[str, str | Piped]) -> Iterator[tuple[str, str]]:
+    """Variables whose text is the path of something: a forgotten `@`, which a model cannot see."""
+    for name, source in sources.items():
+        if isinstance(source, str) and source and not source.startswith("@"):
+            with contextlib.suppress(OSError, ValueError):  # too long for a path, a NUL character
+                if Path(source).exists():
+                    yield name, source
 
 
 def _budget(text: str | None) -> Budget:

@@ -16,7 +16,6 @@ STARTUP_SECONDS = 30
 TOOL_SECONDS = 600
 """Codex gives up after 60 by default: too short for a first call that compiles the sandbox, and
 for many sub-LLM calls."""
-_SETTINGS = ("RLM_MCP_HOME", "RLM_MCP_CACHE", "RLM_MCP_ALLOW", "RLM_MCP_SUB_MODEL")
 _HEADER = re.compile(
     r"""^[ \t]*\[[ \t]*mcp_servers[ \t]*\.[ \t]*(?:rlm-mcp|"rlm-mcp"|'rlm-mcp')[ \t]*\][^\n]*\n?""",
     re.MULTILINE,
@@ -61,9 +60,11 @@ def _parse(path: Path, text: str, trouble: str) -> dict[str, Any]:
 
 def _appended(text: str, wanted: dict[str, Any]) -> str:
     from ..lm import SMALL_MODELS
+    from ..settings import VARIABLES
 
-    # Codex starts servers with few variables; these are passed on where they are set.
-    variables = dict.fromkeys([*_SETTINGS, *(variable for variable, _ in SMALL_MODELS)])
+    # Codex starts servers with few variables; these are passed on where they are set. All settings
+    # are: a bound on money that is not passed on holds for nothing, and nobody is told.
+    variables = dict.fromkeys([*sorted(VARIABLES), *(variable for variable, _ in SMALL_MODELS)])
     lines = [
         f"[mcp_servers.{SERVER}]",
         *_lines(wanted),

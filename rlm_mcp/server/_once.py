@@ -180,7 +180,7 @@ def _with_models(
         raise BadRequestError(
             "there is no model to ask, and no calling agent here either: give --root-model "
             "(RLM_MCP_ROOT_MODEL) such as anthropic/claude-haiku-5-5, with that provider's key in "
-            "the environment"
+            "the environment, or cli/claude (cli/codex, cli/gemini) for a command that is logged in"
         )
     return replace(settings, sub_model=root if sub == AGENT else sub), root
 

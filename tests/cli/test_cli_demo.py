@@ -72,6 +72,19 @@ def test_a_configured_model_that_does_not_answer_is_named_with_the_way_around_it
     assert "do-not-show-me" not in text
 
 
+def test_a_command_line_agent_is_passed_over_and_named(
+    monkeypatch: pytest.MonkeyPatch, sandbox_cache: Cache
+) -> None:
+    def fail(*_: object) -> None:
+        raise _demo_run.DemoError("not run")
+
+    monkeypatch.setattr(_demo_run, "run_demo", fail)
+    asked = ["demo", "--cache", str(sandbox_cache.folder), "--sub-model", "cli/claude"]
+    text = CliRunner().invoke(main, asked).output
+    assert "Sub-model: not cli/claude, which takes seconds" in text
+    assert "Set RLM_MCP_SUB_MODEL" not in text
+
+
 def test_a_demo_that_fails_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, sandbox_cache: Cache, tmp_path: Path
 ) -> None:

@@ -100,6 +100,21 @@ def test_a_named_model_without_its_key_is_a_problem(command: Command) -> None:
     assert "OPENAI_API_KEY" in shown.stdout
 
 
+@pytest.mark.parametrize("variable", ["RLM_MCP_SUB_MODEL", "RLM_MCP_EMBED_MODEL"])
+def test_a_model_that_nobody_knows_is_a_problem(command: Command, variable: str) -> None:
+    shown = command("doctor", **{variable: "nobody/some-model"})
+    assert shown.returncode == 1
+    assert "PROBLEM key             nobody/some-model: litellm does not know" in shown.stdout
+    assert "-> Write provider/model" in shown.stdout
+
+
+def test_a_misspelt_variable_is_a_problem_with_the_one_that_was_meant(command: Command) -> None:
+    shown = command("doctor", RLM_MCP_MAX_CALL="5")
+    assert shown.returncode == 1
+    assert "PROBLEM settings        RLM_MCP_MAX_CALL is no setting" in shown.stdout
+    assert "-> write RLM_MCP_MAX_CALLS" in shown.stdout
+
+
 def test_a_command_line_agent_that_is_not_installed_is_a_problem(command: Command) -> None:
     shown = command("doctor", RLM_MCP_SUB_MODEL="cli/codex", PATH="/nowhere")
     assert shown.returncode == 1

@@ -149,7 +149,7 @@ def test_codex_gets_a_table_and_keeps_its_comments(command: Command, user: Path)
     assert entry["args"][-1:] == SERVE
     assert entry["startup_timeout_sec"] > 10
     assert entry["tool_timeout_sec"] > 60
-    assert "ANTHROPIC_API_KEY" in entry["env_vars"]
+    assert {"ANTHROPIC_API_KEY", "RLM_MCP_MAX_USD", "RLM_MCP_CONFIG"} <= set(entry["env_vars"])
     assert path.with_name("config.toml.bak").read_text() == CODEX
 
 

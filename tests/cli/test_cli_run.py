@@ -100,6 +100,15 @@ def test_a_space_can_be_kept_and_used_again(
     assert json.loads(again.stdout)["n"] == 2
 
 
+def test_a_path_without_its_mark_is_text_and_that_is_said(
+    ask: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "x.log").write_text("fine\n")
+    shown = ask("How many?", "--var", "logs=x.log", "--var", f"word={'x' * 5000}", model="nobody/x")
+    assert "logs is the text 'x.log', not that file, which would be logs=@x.log" in shown.stderr
+    assert "word is the text" not in shown.stderr
+
+
 def test_an_answer_in_words_is_plain_text(
     ask: Callable[..., Any], server: LocalOpenAIServer
 ) -> None:
@@ -290,3 +299,4 @@ def test_without_a_model_nobody_can_be_asked(command: Command) -> None:
         assert shown.returncode == 1
         assert "there is no model to ask" in shown.stderr
         assert "--root-model" in shown.stderr
+        assert "cli/claude" in shown.stderr
