@@ -162,7 +162,7 @@ async def test_a_budget_holds_for_all_runs_of_a_tree(connect: Connect) -> None:
     model = RootModel(root)
     async with connect(model, run_budget=Budget(calls=8)) as agent:
         reply = await agent.run("sub_rlm('level one', budget={'tokens': 100_000})")
-        assert "=> ['budget', 'sub_rlm came to no answer after 2 iterations (the LLM calls" in reply
+        assert "=> ['budget', 'sub_rlm came to no answer after 1 iteration (the LLM calls" in reply
         assert "this run has made 6 of 8 sub-LLM calls" in reply
         assert "Raise calls in RLM_MCP_RUN_BUDGET" in reply
         assert len(model.requests) == 6
