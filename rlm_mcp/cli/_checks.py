@@ -203,7 +203,7 @@ def _cache_content(cache: Cache) -> Iterator[Finding]:
         yield Finding("compiled guest", "ok", f"{cache.compiled.name}, {megabytes} MB")
     else:
         text = "missing for this machine and this version of wasmtime"
-        mend = "run `rlm-mcp setup`; it takes one to two minutes"
+        mend = "run `rlm-mcp setup`; it takes one to three minutes"
         yield Finding("compiled guest", "problem", text, mend)
         return
     damage = image_damage(cache)

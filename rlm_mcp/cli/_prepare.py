@@ -43,7 +43,7 @@ def prepare_shown(cache: Cache, console: Console, *, force: bool = False) -> boo
             return False
     if force or not cache.has_compiled():
         console.print(
-            "Compiling the sandbox for this machine, once; it takes one to two minutes.",
+            "Compiling the sandbox for this machine, once; it takes one to three minutes.",
             highlight=False,
         )
     with _bar(console) if console.is_terminal else _lines(console) as progress:

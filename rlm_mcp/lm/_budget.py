@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..quantities import counted
+
 KINDS = ("calls", "tokens", "input_tokens", "output_tokens", "usd", "seconds")
 _COUNTS = KINDS[:4]
 
@@ -89,11 +91,11 @@ class Budget:
 
     @property
     def words(self) -> list[str]:
-        """What it bounds: `["5 calls", "$0.5000"]`."""
+        """What it bounds: `["5 calls", "1 token", "$0.5000"]`."""
         words = []
         for kind in _COUNTS:
             if (most := getattr(self, kind)) is not None:
-                words.append(f"{most:,} {kind.replace('_', ' ')}")
+                words.append(counted(most, kind.replace("_", " ").removesuffix("s")))
         if self.usd is not None:
             words.append(f"${self.usd:.4f}")
         if (seconds := self.seconds) is not None:

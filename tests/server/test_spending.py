@@ -152,8 +152,10 @@ async def test_a_call_of_a_tool_can_have_a_budget_of_its_own(connect: Connect) -
         text = await agent.fails("exec_code", code="sub_llm('y', fresh=True)\nsub_llm('z')",
                                  budget={"calls": 1})  # fmt: skip
         assert "this execution has made 1 of 1 sub-LLM calls. Raise budget.calls" in text
+        reply = await agent.run("sub_llm('u')", budget={"calls": 2})
+        assert "left of the budget: 1 call]" in reply
         # The next call is not bound by it, and the space has paid for all.
-        assert "left of the budget: 91 calls]" in await agent.run("sub_llm('w')")
+        assert "left of the budget: 90 calls]" in await agent.run("sub_llm('w')")
         text = await agent.fails("exec_code", code="1", budget={"dollars": 1})
         wanted = "'calls', 'tokens', 'input_tokens', 'output_tokens', 'usd' or 'seconds'"
         assert f"`budget` has no `dollars`; it may have {wanted}. Arguments: " in text
