@@ -52,16 +52,20 @@ async def test_both_know_the_answers_and_count_their_own_calls_at_the_same_time(
             for agent in (one, two):
                 group.start_soon(agent.run, "sub_llm('both')")
         assert "0 sub-LLM calls, 1 cached" in await one.run("sub_llm('both')")
-    assert len(models[0].requests) + len(models[1].requests) in (301, 302)
+    requests = len(models[0].requests) + len(models[1].requests)
+    assert requests in (301, 302)
     store = Store(settings.home)
     table = store.spans()
-    for space, calls in (("main", 151), ("side", 150)):
+    recorded = 0
+    for space in ("main", "side"):
         tops, _ = read_trees(store, table, space, None, texts=False)
         parts = [part for top in tops for part in top.parts if part.span.kind == "sub_llm"]
         asked = [part for part in parts if not part.span.detail.get("cached")]
-        assert len(asked) in (calls, calls + 1)
+        assert len(asked) in (150, 151)  # whichever was the first to ask for both
+        recorded += len(asked)
         assert {top.span.status for top in tops} == {"ok"}
         assert {part.span.status for part in parts} == {"ok"}
+    assert recorded == requests
     table.close()
     store.close()
 
